@@ -1,0 +1,49 @@
+import { defineConfig } from 'vitest/config';
+
+// Packages are resolved to their sources, so a test never runs against a stale build; whole-system tests start the
+// built programs, which `npm test` builds first.
+const conditions = ['source', 'node', 'import', 'module', 'default'];
+const common = { resolve: { conditions }, ssr: { resolve: { conditions, externalConditions: conditions } } };
+const never = ['**/node_modules/**', '**/dist/**'];
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        ...common,
+        test: {
+          name: 'unit',
+          include: ['{apps,libs,bench,tools}/**/*.spec.ts'],
+          exclude: never,
+          pool: 'forks',
+          testTimeout: 20_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        ...common,
+        test: {
+          name: 'system',
+          include: ['test/**/*.spec.ts'],
+          exclude: [...never, 'test/long/**'],
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        ...common,
+        test: {
+          name: 'long',
+          include: ['test/long/**/*.spec.ts'],
+          exclude: never,
+          pool: 'forks',
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});
