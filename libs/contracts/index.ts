@@ -1,1 +1,12 @@
-export {};
+export * from './src/api/index.ts';
+export * from './src/codec.ts';
+export * from './src/enrolment.ts';
+export * from './src/envelope.ts';
+export * from './src/ids.ts';
+export * from './src/manifest.ts';
+export * from './src/messages.ts';
+export * from './src/problem.ts';
+export * from './src/statuses.ts';
+export * from './src/tiers.ts';
+export * from './src/topics.ts';
+export * from './src/twin.ts';

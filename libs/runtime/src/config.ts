@@ -22,7 +22,9 @@ export function loadConfig<T extends z.ZodType>(schema: T, env: Record<string, s
   const parsed = schema.safeParse(set);
   if (parsed.success) return parsed.data;
   const problems = problemsOf(parsed.error);
-  throw new InvalidConfigError(`Configuration: ${problems.map((p) => `${p.path}: ${p.message}`).join('; ')}`, { problems });
+  throw new InvalidConfigError(`Configuration: ${problems.map((p) => `${p.path}: ${p.message}`).join('; ')}`, {
+    problems,
+  });
 }
 
 /** `"250"`, `"1.5s"`, `"10m"`, `"2h"`, `"7d"` → milliseconds. A bare number is milliseconds. */

@@ -24,7 +24,10 @@ export function createLogger(name: string, level: LogLevel = 'info'): Logger {
       base: undefined,
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
-      redact: { paths: ['token', 'apiKey', 'privateKey', 'authorization', 'password', '*.token', '*.apiKey', '*.password'], censor: '[secret]' },
+      redact: {
+        paths: ['token', 'apiKey', 'privateKey', 'authorization', 'password', '*.token', '*.apiKey', '*.password'],
+        censor: '[secret]',
+      },
     },
     pino.destination({ dest: 2, sync: true }),
   );

@@ -1,0 +1,124 @@
+import { z } from 'zod';
+import { digestSchema, idSchema, instantSchema, nameSchema } from './ids.ts';
+import { precisionSchema } from './tiers.ts';
+
+/** Larger manifests are refused before they are parsed. */
+export const MAX_MANIFEST_BYTES = 4 * 2 ** 20;
+
+export const channelSchema = z.object({
+  name: z.string().min(1).max(64),
+  unit: z.string().max(32).optional(),
+  kind: z.enum(['numeric', 'categorical']).default('numeric'),
+  /** How samples that arrive faster than the rate become one. */
+  resampling: z.enum(['mean', 'last', 'min', 'max', 'sum']).default('last'),
+});
+export type Channel = z.infer<typeof channelSchema>;
+
+/** What a detector expects of its input. */
+export const modelSignatureSchema = z.object({
+  channels: z.array(channelSchema).min(1).max(256),
+  /** Samples per second. */
+  rateHz: z.number().positive().max(1_000_000),
+  /** W: samples per window. */
+  window: z.number().int().min(1).max(65_536),
+  /** Samples from one window's start to the next. */
+  stride: z.number().int().min(1).max(65_536),
+  /** Windows after a start or reset whose scores are not acted on. */
+  warmup: z.number().int().min(0).max(1_000_000),
+  /** A longer gap in time between two samples starts the window anew. */
+  maxGapMs: z.number().positive(),
+  /** When `state.*` inputs start from zeros again. */
+  stateReset: z.enum(['never', 'gap']).default('gap'),
+});
+export type ModelSignature = z.infer<typeof modelSignatureSchema>;
+
+/** An alarm starts at `threshold`, ends under `threshold × releaseRatio`, and counts once `minLength` windows were over. */
+export const thresholdPolicySchema = z.object({
+  kind: z.literal('threshold'),
+  threshold: z.number().positive(),
+  releaseRatio: z.number().gt(0).max(1),
+  minLength: z.number().int().min(1).max(10_000),
+});
+export const decisionPolicySchema = z.discriminatedUnion('kind', [thresholdPolicySchema]);
+export type DecisionPolicy = z.infer<typeof decisionPolicySchema>;
+
+export const artifactRefSchema = z.object({
+  role: z.enum(['model', 'data']),
+  digest: digestSchema,
+  sizeBytes: z.number().int().positive(),
+});
+export type ArtifactRef = z.infer<typeof artifactRefSchema>;
+
+/** Quality on labelled or held-out data; absent where there was none to measure on. Shares are 0 to 1. */
+export const metricsSchema = z.object({
+  f1: z.number().min(0).max(1).optional(),
+  far: z.number().min(0).max(1).optional(),
+  mar: z.number().min(0).max(1).optional(),
+  /** Share of windows decided as fp32 decides them. */
+  agreement: z.number().min(0).max(1).optional(),
+  /** Quantiles of the score on normal data, by quantile name (`p50`, `p99`). */
+  scoreQuantiles: z.record(z.string().max(16), z.number()).optional(),
+});
+export type Metrics = z.infer<typeof metricsSchema>;
+
+/** float32 little-endian bytes in base64. */
+export const floatsSchema = z.base64().max(2 * 2 ** 20);
+
+/** Expected outputs for the manifest's golden windows: a variant that does not reproduce them is refused. */
+export const goldenOutputsSchema = z.object({
+  /** `[K, S]` */
+  score: floatsSchema,
+  /** `[K, C]` */
+  contributions: floatsSchema,
+  /** |got − expected| ≤ absolute + relative × |expected| */
+  absoluteTolerance: z.number().min(0),
+  relativeTolerance: z.number().min(0),
+});
+export type GoldenOutputs = z.infer<typeof goldenOutputsSchema>;
+
+export const variantSchema = z.object({
+  /** Unique in the release, e.g. `int8`. */
+  name: idSchema,
+  precision: precisionSchema,
+  /** Size class of the network: `full`, `pruned-50`, `student`. */
+  size: idSchema.default('full'),
+  runtime: z.literal('onnxruntime'),
+  artifacts: z.array(artifactRefSchema).min(1).max(16),
+  policy: decisionPolicySchema,
+  metrics: metricsSchema,
+  golden: goldenOutputsSchema,
+  /** Providers in the order to try; the CPU is always the last resort. */
+  providers: z.array(z.string().max(32)).max(8).optional(),
+  /** Smallest memory of a machine that this variant is offered to. */
+  minMemoryBytes: z.number().int().min(0).optional(),
+});
+export type Variant = z.infer<typeof variantSchema>;
+
+/** The signed description of a release. Its own bytes are an artifact too. */
+export const manifestSchema = z.object({
+  format: z.literal('drover.manifest/1'),
+  fleet: idSchema,
+  model: z.object({ id: idSchema, name: nameSchema }),
+  release: z.object({ id: idSchema, version: z.number().int().min(1) }),
+  createdAt: instantSchema,
+  family: z.string().max(64),
+  signature: modelSignatureSchema,
+  golden: z.object({
+    /** K windows. */
+    count: z.number().int().min(1).max(256),
+    /** `[K, W, C]` */
+    window: floatsSchema,
+  }),
+  variants: z
+    .array(variantSchema)
+    .min(1)
+    .max(32)
+    .refine((list) => new Set(list.map((v) => v.name)).size === list.length, 'variant names must be unique'),
+});
+export type Manifest = z.infer<typeof manifestSchema>;
+
+/** The artifact that names a variant in provenance: its model file. */
+export function variantDigest(variant: Pick<Variant, 'artifacts'>): string {
+  const model = variant.artifacts.find((artifact) => artifact.role === 'model');
+  return (model ?? variant.artifacts[0]!).digest;
+}
