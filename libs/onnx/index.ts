@@ -1,1 +1,10 @@
-export {};
+export * from './src/data-types.ts';
+export * from './src/errors.ts';
+export * from './src/float16.ts';
+export * from './src/graph-builder.ts';
+export * from './src/inspect.ts';
+export type * from './src/messages.ts';
+export * from './src/model-validation.ts';
+export * from './src/model.codec.ts';
+export * from './src/tensor.ts';
+export type { DecodeLimits } from './src/wire-codec.ts';
