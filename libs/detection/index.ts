@@ -1,1 +1,10 @@
-export {};
+export * from './src/anomaly-tracker.ts';
+export * from './src/decision.ts';
+export * from './src/event-metrics.ts';
+export * from './src/point-metrics.ts';
+export * from './src/policies.ts';
+export * from './src/quantile-ring.ts';
+export * from './src/resampler.ts';
+export * from './src/signature.ts';
+export * from './src/threshold-policy.ts';
+export * from './src/window-builder.ts';
