@@ -1,0 +1,114 @@
+import { resolve } from 'node:path';
+import { InvalidConfigError, LOG_LEVELS, durationMs, flag, loadConfig, port, sizeBytes } from '@drover/runtime';
+import type { FieldProblem } from '@drover/runtime';
+import { z } from 'zod';
+
+const ROLES = ['api', 'gateway', 'worker'] as const;
+export type ProcessRole = (typeof ROLES)[number];
+
+const hosts = z
+  .string()
+  .transform((text) => text.split(',').map((host) => host.trim()).filter((host) => host !== ''))
+  .pipe(z.array(z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'must be host names or IP addresses, comma-separated')).min(1).max(32));
+
+/** What this process is and where it keeps its data. */
+export const processConfigSchema = z.object({
+  /** Folder of everything that must survive: database, artifacts, master key. */
+  DROVER_DATA_DIR: z.string().default('./.drover').transform((path) => resolve(path)),
+  /** Roles of this process, comma-separated: `api`, `gateway`, `worker`. */
+  DROVER_ROLES: z
+    .string()
+    .default(ROLES.join(','))
+    .transform((text) => text.split(',').map((role) => role.trim()))
+    .pipe(z.array(z.enum(ROLES)).min(1)),
+  DROVER_LOG_LEVEL: z.enum(LOG_LEVELS).default('info'),
+  /** 32 bytes in base64 that seal the private keys in the database; made in the data folder where it is not given. */
+  DROVER_MASTER_KEY: z.base64().optional(),
+});
+
+/** The REST API (and later the dashboard). */
+export const httpConfigSchema = z.object({
+  DROVER_HTTP_HOST: z.string().default('127.0.0.1'),
+  DROVER_HTTP_PORT: port.default(8080),
+  /** Largest JSON body. */
+  DROVER_MAX_BODY: sizeBytes.default(2 ** 20),
+  /** Largest uploaded artifact. */
+  DROVER_MAX_ARTIFACT: sizeBytes.default(2 ** 30),
+});
+
+/** The listeners that devices and integrations use. */
+export const deviceConfigSchema = z.object({
+  /** Hosts that devices reach this server by: in its certificate and in what devices are told. The first is preferred. */
+  DROVER_PUBLIC_HOSTS: hosts.default(['localhost', '127.0.0.1']),
+  DROVER_DEVICE_HOST: z.string().default('0.0.0.0'),
+  DROVER_DEVICE_HTTPS_PORT: port.default(8443),
+  DROVER_MQTT_PORT: port.default(8883),
+  DROVER_EVENTS_MQTT_PORT: port.default(8884),
+  /** Plain MQTT without TLS, on loopback only, for development. Absent: none. */
+  DROVER_DEV_MQTT_PORT: port.optional(),
+  /** How long a device's certificate is valid; agents renew after two thirds. */
+  DROVER_CERTIFICATE_LIFETIME: durationMs.default(90 * 86_400_000),
+  /** How long the server's own certificate is valid; renewed after two thirds. */
+  DROVER_SERVER_CERTIFICATE_LIFETIME: durationMs.default(90 * 86_400_000),
+  /** A device that was not heard of for this long is offline. */
+  DROVER_PRESENCE_LEASE: durationMs.default(90_000),
+});
+
+/** PostgreSQL: the embedded one, unless a URL names another. */
+export const databaseConfigSchema = z.object({
+  DATABASE_URL: z
+    .string()
+    .regex(/^postgres(ql)?:\/\//, 'must be a postgresql:// URL')
+    .optional(),
+  DROVER_DATABASE_POOL: z.coerce.number().int().min(4).max(200).default(20),
+  /** Samples older than this are removed; 0 keeps them. */
+  DROVER_RETENTION: durationMs.default(0),
+});
+
+export const queueConfigSchema = z.object({
+  /** BullMQ on Redis instead of PostgreSQL. */
+  REDIS_URL: z
+    .string()
+    .regex(/^rediss?:\/\//, 'must be a redis:// or rediss:// URL')
+    .optional(),
+  /** How often the reconciler derives missing jobs from rows. */
+  DROVER_RECONCILE_EVERY: durationMs.default(5_000),
+  DROVER_MAX_RELEASE_BUILDS: z.coerce.number().int().min(1).max(16).default(1),
+});
+
+export { flag };
+
+/** The whole configuration, parsed once at start. A provider: inject it by its class. */
+export class Config {
+  readonly process: z.output<typeof processConfigSchema>;
+  readonly http: z.output<typeof httpConfigSchema>;
+  readonly device: z.output<typeof deviceConfigSchema>;
+  readonly database: z.output<typeof databaseConfigSchema>;
+  readonly queue: z.output<typeof queueConfigSchema>;
+
+  /** @throws InvalidConfigError listing every problem of every section */
+  constructor(env: Record<string, string | undefined>) {
+    const problems: FieldProblem[] = [];
+    const section = <T extends z.ZodType>(schema: T): z.output<T> => {
+      try {
+        return loadConfig(schema, env);
+      } catch (error) {
+        if (!(error instanceof InvalidConfigError)) throw error;
+        problems.push(...error.problems);
+        return undefined as z.output<T>;
+      }
+    };
+    this.process = section(processConfigSchema);
+    this.http = section(httpConfigSchema);
+    this.device = section(deviceConfigSchema);
+    this.database = section(databaseConfigSchema);
+    this.queue = section(queueConfigSchema);
+    if (problems.length > 0) {
+      throw new InvalidConfigError(`Configuration:\n${problems.map((p) => `  ${p.path}: ${p.message}`).join('\n')}`, { problems });
+    }
+  }
+
+  hasRole(role: ProcessRole): boolean {
+    return this.process.DROVER_ROLES.includes(role);
+  }
+}

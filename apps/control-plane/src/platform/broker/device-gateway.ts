@@ -1,0 +1,66 @@
+import type { DeviceTopic } from '@drover/contracts';
+import { Injectable } from '@nestjs/common';
+
+/** A device as its certificate says. */
+export interface DevicePrincipal {
+  readonly fleet: string;
+  readonly device: string;
+  /** Serial number of the certificate that the connection was made with. */
+  readonly certificateSerial: string;
+}
+
+/** A message from a device that was authorised to publish it; its content is not yet checked. */
+export interface DeviceMessage {
+  readonly principal: DevicePrincipal;
+  readonly topic: string;
+  readonly parsed: DeviceTopic;
+  readonly payload: Uint8Array;
+  /** The connection's last will, published on the device's behalf. */
+  readonly will: boolean;
+}
+
+export type DeviceMessageKind = Extract<DeviceTopic, { from: 'device' }>['kind'];
+
+/**
+ * Resolves once what the message says is committed; only then is it acknowledged. A rejection means "not now" (the database
+ * is away): the connection is dropped and the device sends again. Invalid content is no rejection: it is set aside in
+ * `rejects` and resolved.
+ */
+export type DeviceMessageHandler = (message: DeviceMessage) => Promise<void>;
+
+/** Sends to devices, whatever broker carries it. */
+export interface DevicePublisher {
+  /** Whether the device is connected to this gateway. */
+  isConnected(device: string): boolean;
+  publish(topic: string, payload: Uint8Array, options?: { readonly retain?: boolean; readonly qos?: 0 | 1 }): Promise<void>;
+  /** Drops the device's connection and removes its session, queue and retained messages. */
+  purge(fleet: string, device: string): Promise<void>;
+}
+
+/**
+ * Where modules meet the broker: each registers what it does with a kind of message; the broker authorises, routes here, and
+ * acknowledges what resolved.
+ */
+@Injectable()
+export class DeviceGateway {
+  readonly #handlers = new Map<DeviceMessageKind, DeviceMessageHandler>();
+  #publisher: DevicePublisher | undefined;
+
+  register(kind: DeviceMessageKind, handler: DeviceMessageHandler): void {
+    this.#handlers.set(kind, handler);
+  }
+
+  handle(message: DeviceMessage): Promise<void> {
+    const handler = this.#handlers.get(message.parsed.kind as DeviceMessageKind);
+    return handler ? handler(message) : Promise.resolve();
+  }
+
+  /** Set by the broker when it has started; undefined in a process without the role `gateway`. */
+  set publisher(publisher: DevicePublisher | undefined) {
+    this.#publisher = publisher;
+  }
+
+  get publisher(): DevicePublisher | undefined {
+    return this.#publisher;
+  }
+}

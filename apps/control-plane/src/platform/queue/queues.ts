@@ -1,0 +1,89 @@
+import type { Logger } from '@drover/runtime';
+import { messageOf } from '@drover/runtime';
+import { Injectable } from '@nestjs/common';
+import { Queue, Worker, createPostgresBackend, setDefaultBackendFactory } from 'bullmq';
+import type { ConnectionOptions } from 'bullmq';
+import { Redis } from 'ioredis';
+
+/** What a job carries: ids, never state. */
+export type JobIds = Readonly<Record<string, string | number>>;
+
+/** Must be idempotent: a job may run again after a crash, and the reconciler may add it once more. */
+export type JobProcessor = (ids: JobIds, signal: AbortSignal) => Promise<void>;
+
+export interface QueueBackend {
+  readonly kind: 'postgres' | 'redis';
+  readonly connectionString: string;
+}
+
+const FINISHED_JOBS_KEPT = 200;
+
+/** BullMQ, on the database or on Redis. Losing all of it loses nothing: the reconciler derives missing jobs from rows. */
+@Injectable()
+export class Queues {
+  readonly #queues = new Map<string, Queue>();
+  readonly #workers: Worker[] = [];
+  readonly #stopping = new AbortController();
+  readonly #connection: ConnectionOptions;
+
+  constructor(
+    readonly backend: QueueBackend,
+    private readonly logger: Logger,
+  ) {
+    if (backend.kind === 'redis') {
+      this.#connection = new Redis(backend.connectionString, { maxRetriesPerRequest: null, lazyConnect: false });
+    } else {
+      setDefaultBackendFactory(createPostgresBackend as never);
+      // Its tables live in a schema of their own, which BullMQ migrates itself.
+      this.#connection = { connectionString: backend.connectionString, schema: 'bullmq', migrate: true, max: 6 } as never;
+    }
+  }
+
+  /**
+   * Adds a job. One that waits or runs under the same `jobId` is not added twice; a finished one is forgotten, so that it can be
+   * asked for again.
+   */
+  async add(queue: string, name: string, ids: JobIds, options: { readonly jobId?: string; readonly delayMs?: number } = {}): Promise<void> {
+    await this.#queue(queue).add(name, ids, {
+      ...(options.jobId === undefined ? {} : { deduplication: { id: options.jobId } }),
+      ...(options.delayMs === undefined ? {} : { delay: options.delayMs }),
+      attempts: 5,
+      backoff: { type: 'exponential', delay: 200 },
+      removeOnComplete: true,
+      removeOnFail: FINISHED_JOBS_KEPT,
+    });
+  }
+
+  /** Starts taking jobs of a queue. Stops with `stop`, which lets running ones finish. */
+  process(queue: string, concurrency: number, processors: Readonly<Record<string, JobProcessor>>): void {
+    const worker = new Worker(
+      queue,
+      async (job) => {
+        const processor = processors[job.name];
+        if (!processor) throw new TypeError(`No processor for job ${job.name} of queue ${queue}`);
+        await processor(job.data as JobIds, this.#stopping.signal);
+      },
+      { connection: this.#connection, concurrency, stalledInterval: 10_000, lockDuration: 30_000 },
+    );
+    worker.on('failed', (job, error) => this.logger.warn({ queue, job: job?.name, ids: job?.data as object, err: messageOf(error) }, 'A job failed'));
+    worker.on('error', (error) => this.logger.debug({ queue, err: messageOf(error) }, 'The queue is not reachable at the moment'));
+    this.#workers.push(worker);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.allSettled(this.#workers.map((worker) => worker.close()));
+    await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()));
+    if (this.#connection instanceof Redis) this.#connection.disconnect();
+  }
+
+  #queue(name: string): Queue {
+    let queue = this.#queues.get(name);
+    if (!queue) {
+      queue = new Queue(name, { connection: this.#connection });
+      queue.on('error', (error) => this.logger.debug({ queue: name, err: messageOf(error) }, 'The queue is not reachable at the moment'));
+      this.#queues.set(name, queue);
+    }
+    return queue;
+  }
+}
