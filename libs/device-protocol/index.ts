@@ -1,1 +1,13 @@
-export {};
+export * from './src/artifacts/artifact-fetcher.ts';
+export * from './src/artifacts/https-source.ts';
+export * from './src/artifacts/mqtt-source.ts';
+export type * from './src/artifacts/source.ts';
+export * from './src/connection/device-connection.ts';
+export * from './src/enrolment/enrol.ts';
+export * from './src/errors.ts';
+export type * from './src/identity.ts';
+export * from './src/outbox/memory-outbox.ts';
+export type * from './src/outbox/outbox.ts';
+export * from './src/outbox/outbox-sender.ts';
+export * from './src/outbox/sqlite-outbox.ts';
+export * from './src/twin/twin-client.ts';
