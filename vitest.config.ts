@@ -1,9 +1,10 @@
+import { defaultServerConditions } from 'vite';
 import { defineConfig } from 'vitest/config';
 
 // Packages are resolved to their sources, so a test never runs against a stale build; whole-system tests start the
 // built programs, which `npm test` builds first.
-const conditions = ['source', 'node', 'import', 'module', 'default'];
-const common = { resolve: { conditions }, ssr: { resolve: { conditions, externalConditions: conditions } } };
+const conditions = ['source', ...defaultServerConditions];
+const common = { resolve: { conditions }, ssr: { resolve: { conditions } } };
 const never = ['**/node_modules/**', '**/dist/**'];
 
 export default defineConfig({

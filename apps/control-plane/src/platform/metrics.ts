@@ -18,7 +18,12 @@ export class Metrics {
     return new Gauge({ name: `drover_${name}`, help, labelNames, registers: [this.registry] });
   }
 
-  histogram<L extends string>(name: string, help: string, buckets: number[], labelNames: readonly L[] = []): Histogram<L> {
+  histogram<L extends string>(
+    name: string,
+    help: string,
+    buckets: number[],
+    labelNames: readonly L[] = [],
+  ): Histogram<L> {
     return new Histogram({ name: `drover_${name}`, help, buckets, labelNames, registers: [this.registry] });
   }
 }

@@ -32,7 +32,11 @@ export type DeviceMessageHandler = (message: DeviceMessage) => Promise<void>;
 export interface DevicePublisher {
   /** Whether the device is connected to this gateway. */
   isConnected(device: string): boolean;
-  publish(topic: string, payload: Uint8Array, options?: { readonly retain?: boolean; readonly qos?: 0 | 1 }): Promise<void>;
+  publish(
+    topic: string,
+    payload: Uint8Array,
+    options?: { readonly retain?: boolean; readonly qos?: 0 | 1 },
+  ): Promise<void>;
   /** Drops the device's connection and removes its session, queue and retained messages. */
   purge(fleet: string, device: string): Promise<void>;
 }

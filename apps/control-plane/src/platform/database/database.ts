@@ -28,7 +28,9 @@ export class Database {
     this.pool = new pg.Pool({ connectionString, max: poolSize, application_name: 'drover' });
     // An idle connection that the server closes is not news: the pool makes another.
     this.pool.on('error', () => undefined);
-    this.prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString, max: Math.max(4, poolSize >> 1), application_name: 'drover-prisma' }) });
+    this.prisma = new PrismaClient({
+      adapter: new PrismaPg({ connectionString, max: Math.max(4, poolSize >> 1), application_name: 'drover-prisma' }),
+    });
   }
 
   /** Runs one transaction; an audited request's entry is written with its first. */
@@ -62,6 +64,18 @@ export class Database {
   }
 }
 
-function auditRow(entry: AuditContext): { fleetId: string | null; actor: string; action: string; subject: string; status: number } {
-  return { fleetId: entry.fleet, actor: entry.actor, action: entry.action, subject: entry.subject, status: entry.status };
+function auditRow(entry: AuditContext): {
+  fleetId: string | null;
+  actor: string;
+  action: string;
+  subject: string;
+  status: number;
+} {
+  return {
+    fleetId: entry.fleet,
+    actor: entry.actor,
+    action: entry.action,
+    subject: entry.subject,
+    status: entry.status,
+  };
 }

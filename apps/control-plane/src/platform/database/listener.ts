@@ -47,7 +47,8 @@ export class NoticeListener {
       try {
         await this.#session();
       } catch (error) {
-        if (!this.#stopped) this.#logger.warn({ err: messageOf(error) }, 'The connection that listens for notices was lost');
+        if (!this.#stopped)
+          this.#logger.warn({ err: messageOf(error) }, 'The connection that listens for notices was lost');
       }
       await sleep(this.#backoff.next(), this.#abort.signal).catch(() => undefined);
     }

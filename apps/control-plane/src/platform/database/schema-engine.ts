@@ -3,25 +3,39 @@
  * native, nothing downloaded.
  */
 import { PrismaPg } from '@prisma/adapter-pg';
-import { bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils';
+import { ColumnTypeEnum, bindMigrationAwareSqlAdapterFactory } from '@prisma/driver-adapter-utils';
 import type { SchemaEngine } from '@prisma/schema-engine-wasm';
 import { Client, Pool } from 'pg';
 import type { QueryResult } from 'pg';
 
 /** Object ids of PostgreSQL's types (pg_type.dat). */
 const CHAR_OID = 18;
-const TEXT_OID = 25;
+const CHAR_ARRAY_OID = 1002;
 
 /**
- * Opens the engine on a database. Call `free` on it at the end.
+ * Lets `work` use the engine on a database.
  *
  * @param schema the text of a Prisma schema
  */
-export async function openSchemaEngine(pool: Pool, schema: string): Promise<SchemaEngine> {
+export async function withSchemaEngine<T>(
+  connectionString: string,
+  schema: string,
+  work: (engine: SchemaEngine) => Promise<T>,
+): Promise<T> {
   // Loaded on demand: five megabytes of WebAssembly that no running control plane needs.
-  const { SchemaEngine } = await import('@prisma/schema-engine-wasm');
-  const adapter = bindMigrationAwareSqlAdapterFactory(new PrismaPg(describablePool(pool)));
-  return SchemaEngine.new({ datamodels: [['schema.prisma', schema]] }, () => undefined, adapter);
+  const prisma = await import('@prisma/schema-engine-wasm');
+  const factory = new DescribingAdapterFactory(connectionString);
+  const adapter = bindMigrationAwareSqlAdapterFactory(factory);
+  try {
+    const engine = await prisma.SchemaEngine.new({ datamodels: [['schema.prisma', schema]] }, () => undefined, adapter);
+    try {
+      return await work(engine);
+    } finally {
+      engine.free();
+    }
+  } finally {
+    await factory.end();
+  }
 }
 
 /**
@@ -30,33 +44,53 @@ export async function openSchemaEngine(pool: Pool, schema: string): Promise<Sche
  */
 export async function missingSql(connectionString: string, schema: string): Promise<string> {
   const externalTables = await partitionedTables(connectionString);
-  const pool = new Pool({ connectionString });
-  const engine = await openSchemaEngine(pool, schema);
-  try {
-    const { stdout } = await engine.diff({
-      from: { tag: 'schemaDatasource', configDir: '.', files: [{ path: 'schema.prisma', content: schema }] },
-      to: { tag: 'schemaDatamodel', files: [{ path: 'schema.prisma', content: schema }] },
+  const files = [{ path: 'schema.prisma', content: schema }];
+  const { stdout } = await withSchemaEngine(connectionString, schema, (engine) =>
+    engine.diff({
+      from: { tag: 'schemaDatasource', configDir: '.', files },
+      to: { tag: 'schemaDatamodel', files },
       script: true,
       exitCode: null,
       filters: { externalTables, externalEnums: [] },
-    });
-    const sql = stdout?.trim() ?? '';
-    return /^-- This is an empty migration\.?$/.test(sql) ? '' : sql;
-  } finally {
-    engine.free();
-    await pool.end();
-  }
+    }),
+  );
+  const sql = stdout?.trim() ?? '';
+  return /^-- This is an empty migration\.?$/.test(sql) ? '' : sql;
 }
 
-/** The adapter does not know the catalogue's type "char", which the engine reads a lot of. As text it does. */
-function describablePool(pool: Pool): Pool {
-  const query = pool.query.bind(pool) as (...parameters: unknown[]) => Promise<QueryResult>;
-  pool.query = (async (...parameters: unknown[]) => {
-    const result = await query(...parameters);
-    for (const field of result.fields ?? []) if (field.dataTypeID === CHAR_OID) field.dataTypeID = TEXT_OID;
-    return result;
-  }) as typeof pool.query;
-  return pool;
+/**
+ * Prisma's adapter, taught the catalogue's type "char": it knows arrays of it but not the type itself, and the engine reads a lot of them
+ * when it looks at a database. So a column of it passes the adapter as an array's and gets its own type afterwards.
+ */
+class DescribingAdapterFactory extends PrismaPg {
+  readonly #pool: Pool;
+
+  constructor(connectionString: string) {
+    const pool = new Pool({ connectionString });
+    const query = pool.query.bind(pool) as (...parameters: unknown[]) => Promise<QueryResult>;
+    pool.query = (async (...parameters: unknown[]) => {
+      const result = await query(...parameters);
+      for (const field of result.fields ?? []) if (field.dataTypeID === CHAR_OID) field.dataTypeID = CHAR_ARRAY_OID;
+      return result;
+    }) as typeof pool.query;
+    super(pool);
+    this.#pool = pool;
+  }
+
+  override async connect(): ReturnType<PrismaPg['connect']> {
+    const adapter = await super.connect();
+    const queryRaw = adapter.queryRaw.bind(adapter);
+    adapter.queryRaw = async (query) => {
+      const result = await queryRaw(query);
+      const { Character, CharacterArray } = ColumnTypeEnum;
+      return { ...result, columnTypes: result.columnTypes.map((type) => (type === CharacterArray ? Character : type)) };
+    };
+    return adapter;
+  }
+
+  async end(): Promise<void> {
+    await this.#pool.end();
+  }
 }
 
 async function partitionedTables(connectionString: string): Promise<string[]> {

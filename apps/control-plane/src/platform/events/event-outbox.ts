@@ -16,7 +16,12 @@ export class EventOutbox {
   async append(tx: Transaction, ...events: readonly NewEvent[]): Promise<void> {
     if (events.length === 0) return;
     await tx.event.createMany({
-      data: events.map((event) => ({ fleetId: event.fleet, type: event.type, subject: event.subject, data: (event.data ?? {}) as object })),
+      data: events.map((event) => ({
+        fleetId: event.fleet,
+        type: event.type,
+        subject: event.subject,
+        data: (event.data ?? {}) as object,
+      })),
     });
   }
 }

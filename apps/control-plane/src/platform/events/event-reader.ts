@@ -14,7 +14,10 @@ export const EVENTS_CHANNEL = 'drover_events';
 export function parsePosition(text: string): EventPosition {
   if (text === '0') return { tx: '0', id: '0' };
   const match = /^(\d{1,20})-(\d{1,19})$/.exec(text);
-  if (!match) throw new InvalidInputError('The event id is not one that this server gave out.', { problems: [{ path: 'after', message: 'must be an event id, or 0' }] });
+  if (!match)
+    throw new InvalidInputError('The event id is not one that this server gave out.', {
+      problems: [{ path: 'after', message: 'must be an event id, or 0' }],
+    });
   return { tx: match[1]!, id: match[2]! };
 }
 

@@ -38,7 +38,8 @@ export class AuditInterceptor implements NestInterceptor {
       if (!entry.written) await this.database.writeAudit(entry);
       return result;
     } catch (error) {
-      if (!entry.written) await this.database.writeAudit({ ...entry, status: problemOf(error).status }).catch(() => undefined);
+      if (!entry.written)
+        await this.database.writeAudit({ ...entry, status: problemOf(error).status }).catch(() => undefined);
       throw error;
     }
   }

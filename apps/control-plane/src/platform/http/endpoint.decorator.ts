@@ -1,7 +1,14 @@
 import { API_PREFIX } from '@drover/contracts';
 import type { BodyOf, QueryOf, Route } from '@drover/contracts';
 import { InvalidInputError, problemsOf } from '@drover/runtime';
-import { HttpCode, RequestMapping, RequestMethod, SetMetadata, applyDecorators, createParamDecorator } from '@nestjs/common';
+import {
+  HttpCode,
+  RequestMapping,
+  RequestMethod,
+  SetMetadata,
+  applyDecorators,
+  createParamDecorator,
+} from '@nestjs/common';
 import type { ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { Caller } from './caller.ts';
@@ -39,10 +46,15 @@ export const ValidInput = createParamDecorator((_: unknown, context: ExecutionCo
     const text = problems.map((p) => (p.path === '' ? p.message : `${p.path}: ${p.message}`)).join('; ');
     throw new InvalidInputError(text, { problems });
   }
-  return { params: request.params as Record<string, string>, query: (query?.data ?? {}) as never, body: body?.data as never };
+  return {
+    params: request.params as Record<string, string>,
+    query: (query?.data ?? {}) as never,
+    body: body?.data as never,
+  };
 });
 
 /** Injects who is calling, as the guard found out. */
 export const TheCaller = createParamDecorator(
-  (_: unknown, context: ExecutionContext): Caller => context.switchToHttp().getRequest<FastifyRequest & { caller: Caller }>().caller,
+  (_: unknown, context: ExecutionContext): Caller =>
+    context.switchToHttp().getRequest<FastifyRequest & { caller: Caller }>().caller,
 );

@@ -10,7 +10,11 @@ export function decodeCursor(cursor: string | undefined, length: number): (strin
   if (cursor === undefined) return null;
   try {
     const values: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-    if (Array.isArray(values) && values.length === length && values.every((v) => v === null || ['string', 'number'].includes(typeof v))) {
+    if (
+      Array.isArray(values) &&
+      values.length === length &&
+      values.every((v) => v === null || ['string', 'number'].includes(typeof v))
+    ) {
       return values as (string | number | null)[];
     }
   } catch {
@@ -22,7 +26,11 @@ export function decodeCursor(cursor: string | undefined, length: number): (strin
 }
 
 /** Cuts a list that was read with one row more than the page, and makes the next cursor of its last row. */
-export function pageOfRows<T>(rows: T[], limit: number, cursorOf: (row: T) => readonly (string | number | null)[]): { items: T[]; nextCursor: string | null } {
+export function pageOfRows<T>(
+  rows: T[],
+  limit: number,
+  cursorOf: (row: T) => readonly (string | number | null)[],
+): { items: T[]; nextCursor: string | null } {
   if (rows.length <= limit) return { items: rows, nextCursor: null };
   const items = rows.slice(0, limit);
   return { items, nextCursor: encodeCursor(cursorOf(items.at(-1)!)) };

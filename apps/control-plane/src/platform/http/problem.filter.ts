@@ -14,7 +14,8 @@ export class ProblemFilter implements ExceptionFilter {
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const problem = problemOf(thrown, request.url.split('?')[0]);
-    if (problem.status >= 500) this.logger.error({ err: thrown, url: problem.instance, code: problem.code }, messageOf(thrown));
+    if (problem.status >= 500)
+      this.logger.error({ err: thrown, url: problem.instance, code: problem.code }, messageOf(thrown));
     if (reply.sent) return;
     if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
     void reply.status(problem.status).header('content-type', 'application/problem+json').send(JSON.stringify(problem));

@@ -44,7 +44,10 @@ export function problemOf(thrown: unknown, instance?: string): Problem {
     title: TITLES[status] ?? 'Error',
     status,
     detail: status >= 500 ? 'Something went wrong inside Drover; the log says more.' : (thrown as Error).message,
-    code: { 404: 'not-found', 405: 'method-not-allowed', 413: 'payload-too-large', 415: 'unsupported-media-type' }[status] ?? (status >= 500 ? 'internal' : 'bad-request'),
+    code:
+      { 404: 'not-found', 405: 'method-not-allowed', 413: 'payload-too-large', 415: 'unsupported-media-type' }[
+        status
+      ] ?? (status >= 500 ? 'internal' : 'bad-request'),
     ...(instance === undefined ? {} : { instance }),
   };
 }

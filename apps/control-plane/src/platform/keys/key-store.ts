@@ -50,7 +50,11 @@ export class KeyStore {
     const loaded: { purpose: StoredPurpose; pair: KeyPair; retired: boolean }[] = [];
     for (const row of rows) {
       const pem = await this.secret(row.secretName);
-      loaded.push({ purpose: row.purpose as StoredPurpose, pair: importPrivateKey(pem.toString('utf8')), retired: row.retiredAt !== null });
+      loaded.push({
+        purpose: row.purpose as StoredPurpose,
+        pair: importPrivateKey(pem.toString('utf8')),
+        retired: row.retiredAt !== null,
+      });
     }
     this.#root = loaded.find((key) => key.purpose === 'root')?.pair;
     this.#keys = loaded.filter((key): key is typeof key & { purpose: KeyPurpose } => key.purpose !== 'root');
@@ -126,7 +130,12 @@ export class KeyStore {
     await this.#publish(tx, this.#loadedRoot(), (newest._max.version ?? 0) + 1, keys);
   }
 
-  async #publish(tx: Transaction, root: KeyPair, version: number, keys: readonly { purpose: KeyPurpose; pair: KeyPair }[]): Promise<void> {
+  async #publish(
+    tx: Transaction,
+    root: KeyPair,
+    version: number,
+    keys: readonly { purpose: KeyPurpose; pair: KeyPair }[],
+  ): Promise<void> {
     const keySet: KeySet = {
       format: 'drover.keys/1',
       version,

@@ -15,7 +15,8 @@ export class MasterKey {
   readonly #key: Buffer;
 
   constructor(key: Buffer) {
-    if (key.length !== KEY_BYTES) throw new InvalidConfigError(`DROVER_MASTER_KEY must be ${KEY_BYTES} bytes in base64, not ${key.length}.`);
+    if (key.length !== KEY_BYTES)
+      throw new InvalidConfigError(`DROVER_MASTER_KEY must be ${KEY_BYTES} bytes in base64, not ${key.length}.`);
     this.#key = key;
   }
 
@@ -45,7 +46,10 @@ export class MasterKey {
       const decipher = createDecipheriv('aes-256-gcm', this.#key, sealed.subarray(0, NONCE_BYTES))
         .setAAD(Buffer.from(name))
         .setAuthTag(sealed.subarray(sealed.length - TAG_BYTES));
-      return Buffer.concat([decipher.update(sealed.subarray(NONCE_BYTES, sealed.length - TAG_BYTES)), decipher.final()]);
+      return Buffer.concat([
+        decipher.update(sealed.subarray(NONCE_BYTES, sealed.length - TAG_BYTES)),
+        decipher.final(),
+      ]);
     } catch (error) {
       throw new MasterKeyMismatchError(
         'The keys in the database were sealed with another master key. Set DROVER_MASTER_KEY to the one this database was made with, or restore master.key in the data folder.',

@@ -35,7 +35,12 @@ export class Queues {
     } else {
       setDefaultBackendFactory(createPostgresBackend as never);
       // Its tables live in a schema of their own, which BullMQ migrates itself.
-      this.#connection = { connectionString: backend.connectionString, schema: 'bullmq', migrate: true, max: 6 } as never;
+      this.#connection = {
+        connectionString: backend.connectionString,
+        schema: 'bullmq',
+        migrate: true,
+        max: 6,
+      } as never;
     }
   }
 
@@ -43,7 +48,12 @@ export class Queues {
    * Adds a job. One that waits or runs under the same `jobId` is not added twice; a finished one is forgotten, so that it can be
    * asked for again.
    */
-  async add(queue: string, name: string, ids: JobIds, options: { readonly jobId?: string; readonly delayMs?: number } = {}): Promise<void> {
+  async add(
+    queue: string,
+    name: string,
+    ids: JobIds,
+    options: { readonly jobId?: string; readonly delayMs?: number } = {},
+  ): Promise<void> {
     await this.#queue(queue).add(name, ids, {
       ...(options.jobId === undefined ? {} : { deduplication: { id: options.jobId } }),
       ...(options.delayMs === undefined ? {} : { delay: options.delayMs }),
@@ -65,8 +75,12 @@ export class Queues {
       },
       { connection: this.#connection, concurrency, stalledInterval: 10_000, lockDuration: 30_000 },
     );
-    worker.on('failed', (job, error) => this.logger.warn({ queue, job: job?.name, ids: job?.data as object, err: messageOf(error) }, 'A job failed'));
-    worker.on('error', (error) => this.logger.debug({ queue, err: messageOf(error) }, 'The queue is not reachable at the moment'));
+    worker.on('failed', (job, error) =>
+      this.logger.warn({ queue, job: job?.name, ids: job?.data as object, err: messageOf(error) }, 'A job failed'),
+    );
+    worker.on('error', (error) =>
+      this.logger.debug({ queue, err: messageOf(error) }, 'The queue is not reachable at the moment'),
+    );
     this.#workers.push(worker);
   }
 
@@ -81,7 +95,9 @@ export class Queues {
     let queue = this.#queues.get(name);
     if (!queue) {
       queue = new Queue(name, { connection: this.#connection });
-      queue.on('error', (error) => this.logger.debug({ queue: name, err: messageOf(error) }, 'The queue is not reachable at the moment'));
+      queue.on('error', (error) =>
+        this.logger.debug({ queue: name, err: messageOf(error) }, 'The queue is not reachable at the moment'),
+      );
       this.#queues.set(name, queue);
     }
     return queue;

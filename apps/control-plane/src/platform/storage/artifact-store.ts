@@ -46,7 +46,10 @@ export class ArtifactStore {
       try {
         for await (const chunk of source) {
           sizeBytes += chunk.length;
-          if (sizeBytes > maxBytes) throw new PayloadTooLargeError(`The artifact is larger than ${maxBytes} bytes, the limit set by DROVER_MAX_ARTIFACT.`);
+          if (sizeBytes > maxBytes)
+            throw new PayloadTooLargeError(
+              `The artifact is larger than ${maxBytes} bytes, the limit set by DROVER_MAX_ARTIFACT.`,
+            );
           hash.update(chunk);
           await file.write(chunk);
         }

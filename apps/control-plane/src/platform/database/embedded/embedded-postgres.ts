@@ -90,9 +90,11 @@ export class EmbeddedPostgres {
    * @throws the errors of `errors.ts`
    */
   async start(signal?: AbortSignal): Promise<EmbeddedDatabase> {
-    await this.#stopping;
-    if (this.#lifetime !== undefined)
-      throw new DatabaseStartError('This embedded PostgreSQL is running already; stop it first.');
+    if (this.#lifetime !== undefined) {
+      throw new DatabaseStartError(
+        'This embedded PostgreSQL is running already, or being stopped; wait for its stop first.',
+      );
+    }
     const lifetime = new AbortController();
     this.#lifetime = lifetime;
     this.#setState('starting');

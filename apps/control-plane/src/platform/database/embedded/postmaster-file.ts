@@ -20,19 +20,16 @@ export function parsePostmasterFile(text: string): PostmasterFile | undefined {
  * What to make of the process that a postmaster file names:
  * - `server`: it is a live server on this data folder;
  * - `gone`: there is none, PostgreSQL cleans up itself;
- * - `reused`: the number now belongs to something that is certainly not this folder's postmaster, which PostgreSQL cannot tell and
- *   would refuse to start for;
+ * - `taken`: the number belongs to something that is certainly not a live postmaster of this folder: another program, or the zombie of
+ *   the old one that nobody reaps. PostgreSQL cannot tell and would refuse to start for it;
  * - `unclear`: a postmaster that does not say which folder it serves; PostgreSQL has to decide.
  */
-export function judgeOwner(
-  view: ProcessView | undefined,
-  dataFolder: string,
-): 'server' | 'gone' | 'reused' | 'unclear' {
-  if (view === undefined || view.argv.length === 0) return 'gone';
+export function judgeOwner(view: ProcessView | undefined, dataFolder: string): 'server' | 'gone' | 'taken' | 'unclear' {
+  if (view === undefined) return 'gone';
   if (isPostmasterOf(view, dataFolder)) return 'server';
-  if (view.comm !== 'postgres') return 'reused';
+  if (view.comm !== 'postgres' || view.argv.length === 0) return 'taken';
   // Children have titles, and another server names its own folder.
   const isChild = view.argv[0]?.startsWith('postgres: ') ?? false;
-  const otherFolder = view.argv[view.argv.indexOf('-D') + 1];
-  return isChild || (view.argv.includes('-D') && (otherFolder?.startsWith('/') ?? false)) ? 'reused' : 'unclear';
+  const namesOther = view.argv.includes('-D') && (view.argv[view.argv.indexOf('-D') + 1]?.startsWith('/') ?? false);
+  return isChild || namesOther ? 'taken' : 'unclear';
 }

@@ -83,11 +83,8 @@ async function findLeftServer({ cluster, socketFolder, logger }: LaunchRequest):
   if (file === undefined) return undefined;
   const verdict = judgeOwner(viewProcess(file.pid), cluster.dataFolder);
   if (verdict === 'server') return adoptServer(cluster, file.pid);
-  if (verdict === 'reused') {
-    logger.info(
-      { pid: file.pid },
-      'Removing the pid file of a dead database server, whose number now belongs to something else',
-    );
+  if (verdict === 'taken') {
+    logger.info({ pid: file.pid }, 'Removing the pid file of a dead database server, whose number something else has');
     await rm(join(cluster.dataFolder, 'postmaster.pid'), { force: true });
     await rm(join(socketFolder, '.s.PGSQL.5432.lock'), { force: true });
   }

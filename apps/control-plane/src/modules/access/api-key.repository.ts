@@ -1,0 +1,80 @@
+import type { ApiKey, PageQuery, Role } from '@drover/contracts';
+import { Injectable } from '@nestjs/common';
+import { Database } from '../../platform/database/database.ts';
+import type { Transaction } from '../../platform/database/database.ts';
+import { decodeCursor, pageOfRows } from '../../platform/http/page.ts';
+
+export interface ApiKeyRow {
+  readonly id: string;
+  readonly fleetId: string | null;
+  readonly name: string;
+  readonly role: string;
+  readonly prefix: string;
+  readonly createdAt: Date;
+  readonly expiresAt: Date | null;
+  readonly lastUsedAt: Date | null;
+  readonly revokedAt: Date | null;
+}
+
+export interface NewApiKey {
+  readonly id: string;
+  readonly name: string;
+  readonly role: Role;
+  readonly prefix: string;
+  readonly hash: Uint8Array<ArrayBuffer>;
+  readonly expiresAt: Date | null;
+}
+
+@Injectable()
+export class ApiKeyRepository {
+  constructor(private readonly database: Database) {}
+
+  async findByHash(hash: Uint8Array<ArrayBuffer>): Promise<ApiKeyRow | null> {
+    return this.database.prisma.apiKey.findUnique({ where: { hash } });
+  }
+
+  async create(tx: Transaction, fleet: string | null, key: NewApiKey): Promise<ApiKeyRow> {
+    return tx.apiKey.create({ data: { ...key, fleetId: fleet } });
+  }
+
+  async list(fleet: string, page: PageQuery): Promise<{ items: ApiKeyRow[]; nextCursor: string | null }> {
+    const after = decodeCursor(page.cursor, 1);
+    const rows = await this.database.prisma.apiKey.findMany({
+      where: { fleetId: fleet, ...(after ? { id: { lt: String(after[0]) } } : {}) },
+      orderBy: { id: 'desc' },
+      take: page.limit + 1,
+    });
+    return pageOfRows(rows, page.limit, (row) => [row.id]);
+  }
+
+  /** @returns whether there was such a key of the fleet that was still valid */
+  async revoke(tx: Transaction, fleet: string, id: string): Promise<boolean> {
+    const { count } = await tx.apiKey.updateMany({
+      where: { fleetId: fleet, id, revokedAt: null },
+      data: { revokedAt: new Date() },
+    });
+    return count > 0;
+  }
+
+  async touch(id: string, at: Date): Promise<void> {
+    await this.database.prisma.apiKey.updateMany({ where: { id }, data: { lastUsedAt: at } });
+  }
+
+  async countInstanceKeys(tx: Transaction): Promise<number> {
+    return tx.apiKey.count({ where: { fleetId: null } });
+  }
+}
+
+export function toApiKey(row: ApiKeyRow): ApiKey {
+  return {
+    id: row.id,
+    name: row.name,
+    fleet: row.fleetId,
+    role: row.role as Role,
+    prefix: row.prefix,
+    createdAt: row.createdAt.toISOString(),
+    expiresAt: row.expiresAt?.toISOString() ?? null,
+    lastUsedAt: row.lastUsedAt?.toISOString() ?? null,
+    revokedAt: row.revokedAt?.toISOString() ?? null,
+  };
+}
