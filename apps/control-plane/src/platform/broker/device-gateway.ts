@@ -1,4 +1,4 @@
-import type { DeviceTopic } from '@drover/contracts';
+import type { DeviceTopic, GetType } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
 
 /** A device as its certificate says. */
@@ -19,7 +19,9 @@ export interface DeviceMessage {
   readonly will: boolean;
 }
 
-export type DeviceMessageKind = Extract<DeviceTopic, { from: 'device' }>['kind'];
+type FromDevice = Extract<DeviceTopic, { from: 'device' }>;
+/** What a handler is registered for; a `get` by what is asked for, since different modules answer. */
+export type DeviceMessageKind = Exclude<FromDevice['kind'], 'get'> | `get:${GetType}`;
 
 /**
  * Resolves once what the message says is committed; only then is it acknowledged. A rejection means "not now" (the database
@@ -55,7 +57,9 @@ export class DeviceGateway {
   }
 
   handle(message: DeviceMessage): Promise<void> {
-    const handler = this.#handlers.get(message.parsed.kind as DeviceMessageKind);
+    const { parsed } = message;
+    const kind = (parsed.kind === 'get' ? `get:${parsed.what}` : parsed.kind) as DeviceMessageKind;
+    const handler = this.#handlers.get(kind);
     return handler ? handler(message) : Promise.resolve();
   }
 
