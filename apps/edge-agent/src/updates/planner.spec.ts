@@ -61,6 +61,7 @@ function step(record: Partial<PipelineRecord>, changes: Partial<PlanInput> = {})
     target: target('a'),
     configured: true,
     now: 1_000,
+    monotonicMs: 1_000,
     trouble: null,
     ...changes,
   };
@@ -86,15 +87,15 @@ describe('the planner', () => {
 
   it('waits for the end of probation, then commits', () => {
     const record = { attempt: attempt(target('a'), 'probation', { probationEndsAt: 2_000 }) };
-    expect(step(record)).toEqual({ type: 'wait', until: 2_000 });
-    expect(step(record, { now: 2_000 })).toEqual({ type: 'commit' });
+    expect(step(record)).toEqual({ type: 'wait', forMs: 1_000 });
+    expect(step(record, { monotonicMs: 2_000 })).toEqual({ type: 'commit' });
   });
 
   it('fails a release on probation as soon as something is wrong with it, even when its time is over', () => {
     const record = { attempt: attempt(target('a'), 'probation', { probationEndsAt: 2_000 }) };
     const failure = { type: 'fail', reason: 'probation-failed', message: 'score is NaN' };
     expect(step(record, { trouble: 'score is NaN' })).toEqual(failure);
-    expect(step(record, { trouble: 'score is NaN', now: 3_000 })).toEqual(failure);
+    expect(step(record, { trouble: 'score is NaN', monotonicMs: 3_000 })).toEqual(failure);
   });
 
   it('gives up on a release that took the agent down with it again and again', () => {
@@ -140,7 +141,7 @@ describe('the planner', () => {
   it('never tries a failed execution again, and a failed quiet change only after its pause', () => {
     const refused = { key: targetKey(target('a')), reason: 'golden-mismatch', message: '', failures: 1 } as const;
     expect(step({ refused: { ...refused, retryAt: null } })).toEqual({ type: 'idle' });
-    expect(step({ refused: { ...refused, retryAt: 5_000 } })).toEqual({ type: 'wait', until: 5_000 });
+    expect(step({ refused: { ...refused, retryAt: 5_000 } })).toEqual({ type: 'wait', forMs: 4_000 });
     expect(step({ refused: { ...refused, retryAt: 5_000 } }, { now: 5_000 }).type).toBe('begin');
     expect(step({ refused: { ...refused, retryAt: null } }, { target: target('a', { execution: 'x2' }) }).type).toBe(
       'begin',
@@ -180,12 +181,19 @@ describe('plans, whatever happens', () => {
         let goal: DesiredPipeline | null | undefined = undefined;
         let now = 0;
         const advance = (fails: boolean, trouble: boolean): Step => {
-          const next = plan({ record, target: goal, configured: true, now, trouble: trouble ? 'NaN' : null });
+          const next = plan({
+            record,
+            target: goal,
+            configured: true,
+            now,
+            monotonicMs: now,
+            trouble: trouble ? 'NaN' : null,
+          });
           const before = record.serving;
           record = apply(record, next, fails, now);
           if (!['commit', 'clear', 'confirm'].includes(next.type)) expect(record.serving).toEqual(before);
           expect(record.attempt?.activations ?? 0).toBeLessThanOrEqual(MAX_ACTIVATIONS);
-          if (next.type === 'wait') now = next.until;
+          if (next.type === 'wait') now += next.forMs;
           return next;
         };
         for (const event of history) {

@@ -14,12 +14,13 @@ import { isTerminal } from '@drover/contracts';
 import type { PipelineRecord, ServedRelease } from './update-records.ts';
 
 export const MAX_ACTIVATIONS = 3;
+export const MAX_RETRY_MS = 3_600_000;
 
 export type Step =
   /** Nothing to do. */
   | { readonly type: 'idle' }
-  /** Nothing to do before this time. */
-  | { readonly type: 'wait'; readonly until: number }
+  /** Nothing to do for so long. */
+  | { readonly type: 'wait'; readonly forMs: number }
   /** Start an attempt. */
   | { readonly type: 'begin'; readonly target: DesiredPipeline }
   /** What is wanted is served already: say so. */
@@ -52,7 +53,10 @@ export interface PlanInput {
   readonly target: DesiredPipeline | null | undefined;
   /** Whether the device's configuration has this pipeline. */
   readonly configured: boolean;
+  /** Milliseconds since the Unix epoch. */
   readonly now: number;
+  /** A clock that is never set: probation must not end because the network brought the right time. */
+  readonly monotonicMs: number;
   /** What went wrong with the release on probation, null while nothing did. */
   readonly trouble: string | null;
 }
@@ -69,7 +73,9 @@ export function plan(input: PlanInput): Step {
   const refused = record.refused?.key === targetKey(target) ? record.refused : null;
   if (refused !== null) {
     if (refused.retryAt === null) return { type: 'idle' };
-    if (input.now < refused.retryAt) return { type: 'wait', until: refused.retryAt };
+    // A clock that was set back since must not put a retry off for years.
+    const forMs = Math.min(refused.retryAt - input.now, MAX_RETRY_MS);
+    if (forMs > 0) return { type: 'wait', forMs };
   }
   if (!input.configured) {
     const message = 'this device has no pipeline of that name in its configuration';
@@ -82,7 +88,7 @@ export function plan(input: PlanInput): Step {
   return { type: 'begin', target };
 }
 
-function continueAttempt({ record, now, trouble }: PlanInput): Step {
+function continueAttempt({ record, monotonicMs, trouble }: PlanInput): Step {
   const attempt = record.attempt!;
   switch (attempt.phase) {
     case 'begun':
@@ -104,7 +110,9 @@ function continueAttempt({ record, now, trouble }: PlanInput): Step {
       };
     case 'probation':
       if (trouble !== null) return { type: 'fail', reason: 'probation-failed', message: trouble };
-      return now < attempt.probationEndsAt! ? { type: 'wait', until: attempt.probationEndsAt! } : { type: 'commit' };
+      return monotonicMs < attempt.probationEndsAt!
+        ? { type: 'wait', forMs: attempt.probationEndsAt! - monotonicMs }
+        : { type: 'commit' };
   }
 }
 

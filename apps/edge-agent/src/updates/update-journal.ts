@@ -6,6 +6,7 @@
  *   instruction finds the old state or the new one.
  * - A state is written before the deed that it tells of (write-ahead): what stands here as begun may or may not have happened,
  *   what stands here as done has.
+ * - Changes are written one after the other, each on top of the last that was written: pipelines never undo each other's.
  * - The execution sequence in a record is written before a report with it leaves, so it only ever grows.
  */
 import { readFile, rename } from 'node:fs/promises';
@@ -31,6 +32,7 @@ export class UpdateJournal {
   readonly #logger: Logger;
   readonly #write: WriteFile;
   #pipelines: Readonly<Record<string, PipelineRecord>> = {};
+  #last: Promise<unknown> = Promise.resolve();
 
   /** @param write how a file is replaced durably */
   constructor(path: string, logger: Logger, write: WriteFile = writeFileAtomic) {
@@ -66,14 +68,22 @@ export class UpdateJournal {
     return Object.keys(this.#pipelines);
   }
 
-  /** Digests of every artifact that a record refers to: active, previous and wanted. */
   records(): PipelineRecord[] {
     return Object.values(this.#pipelines);
   }
 
-  /** @throws JournalUnwritableError, and then nothing has changed */
-  async set(pipeline: string, record: PipelineRecord): Promise<void> {
-    const pipelines = { ...this.#pipelines, [pipeline]: record };
+  /**
+   * Replaces a pipeline's record. In order: a change begun earlier is written earlier.
+   *
+   * @throws JournalUnwritableError, and then nothing has changed
+   */
+  set(pipeline: string, record: PipelineRecord): Promise<void> {
+    const turn = this.#last.then(() => this.#replace({ ...this.#pipelines, [pipeline]: record }));
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #replace(pipelines: Readonly<Record<string, PipelineRecord>>): Promise<void> {
     try {
       await this.#write(this.#path, JSON.stringify({ format: 'drover.journal/1', pipelines }));
     } catch (error) {

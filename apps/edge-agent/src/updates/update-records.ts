@@ -49,7 +49,8 @@ export const attemptSchema = z.object({
   chosen: servedReleaseSchema.nullable(),
   /** How often activation was begun: a model that takes the process down with it must not do so for ever. */
   activations: z.number().int().min(0),
-  probationEndsAt: epochMsSchema.nullable(),
+  /** By the monotonic clock of this process: probation starts over in the next. */
+  probationEndsAt: z.number().nullable(),
 });
 export type Attempt = z.infer<typeof attemptSchema>;
 

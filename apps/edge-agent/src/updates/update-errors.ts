@@ -1,0 +1,30 @@
+import { EXECUTION_REASONS } from '@drover/contracts';
+import type { ExecutionReason } from '@drover/contracts';
+import { CallerError, OperationError } from '@drover/runtime';
+
+/** None of the variants offered can run here. */
+export class NoCandidateError extends CallerError {
+  readonly reason: ExecutionReason = 'no-candidate';
+}
+/** The model wants channels that the pipeline's sensor does not have. */
+export class SignatureMismatchError extends CallerError {
+  readonly reason: ExecutionReason = 'signature-mismatch';
+}
+/** The manifest is authentic, and not what was announced or not to be understood. */
+export class ManifestInvalidError extends CallerError {
+  readonly reason: ExecutionReason = 'manifest-invalid';
+}
+/** An older release of the model that serves, and nothing that says that this is meant. */
+export class ReleaseDowngradeError extends CallerError {
+  readonly reason: ExecutionReason = 'downgrade-refused';
+}
+/** A file on disk is not what it was when it was stored. */
+export class ArtifactDamagedError extends OperationError {
+  readonly reason: ExecutionReason = 'digest-mismatch';
+}
+
+/** Why an execution fails with this error. */
+export function reasonOf(error: unknown): ExecutionReason {
+  const reason = (error as { reason?: unknown } | null)?.reason;
+  return (EXECUTION_REASONS as readonly unknown[]).includes(reason) ? (reason as ExecutionReason) : 'internal';
+}
