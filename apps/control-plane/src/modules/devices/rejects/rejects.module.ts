@@ -1,0 +1,11 @@
+import { Module } from '@nestjs/common';
+import { RejectsController } from './rejects.controller.ts';
+import { RejectsRepository } from './rejects.repository.ts';
+import { RejectsService } from './rejects.service.ts';
+
+@Module({
+  controllers: [RejectsController],
+  providers: [RejectsRepository, RejectsService],
+  exports: [RejectsService],
+})
+export class RejectsModule {}
