@@ -47,10 +47,10 @@ const CREATE_BOOKKEEPING = `
     applied_steps_count integer NOT NULL DEFAULT 0
   )`;
 
-/** Tables that are neither ours nor an extension's. */
+/** Some tables that are neither the bookkeeping nor an extension's. */
 const FOREIGN_TABLES = `
   SELECT c.relname AS name FROM pg_class c
-   WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p')
+   WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'p') AND c.relname <> '_prisma_migrations'
      AND NOT EXISTS (SELECT 1 FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
    ORDER BY 1 LIMIT 3`;
 
@@ -69,7 +69,9 @@ export async function migrate(options: MigrateOptions): Promise<string[]> {
     if (planMigrations(known, await readRecorded(client)).length === 0) return [];
     // A session's lock: it goes with the connection, whatever happens to us.
     await takeLock(client, options);
-    const pending = planMigrations(known, await readRecorded(client));
+    const recorded = await readRecorded(client);
+    if (recorded.length === 0) await refuseForeign(client);
+    const pending = planMigrations(known, recorded);
     for (const migration of pending) {
       options.signal?.throwIfAborted();
       await apply(client, migration);
@@ -132,22 +134,24 @@ async function connect(connectionString: string): Promise<Client> {
   return client;
 }
 
-/** @throws ForeignDatabaseError when there is no bookkeeping, but there are tables */
 async function readRecorded(client: Client): Promise<RecordedMigration[]> {
   const { rows: found } = await client.query<{ present: boolean }>(
     `SELECT to_regclass('_prisma_migrations') IS NOT NULL AS present`,
   );
-  if (found[0]?.present === true) {
-    const { rows } = await client.query<RecordedMigration>(
-      `SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS finished, rolled_back_at IS NOT NULL AS "rolledBack", logs
-         FROM _prisma_migrations ORDER BY started_at`,
-    );
-    return rows;
-  }
-  const { rows: foreign } = await client.query<{ name: string }>(FOREIGN_TABLES);
-  if (foreign.length === 0) return [];
+  if (found[0]?.present !== true) return [];
+  const { rows } = await client.query<RecordedMigration>(
+    `SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS finished, rolled_back_at IS NOT NULL AS "rolledBack", logs
+       FROM _prisma_migrations ORDER BY started_at`,
+  );
+  return rows;
+}
+
+/** Nothing is recorded: then nothing may be there either. Asked under the lock, or another process could just be making our tables. */
+async function refuseForeign(client: Client): Promise<void> {
+  const { rows } = await client.query<{ name: string }>(FOREIGN_TABLES);
+  if (rows.length === 0) return;
   throw new ForeignDatabaseError(
-    `The database ${client.database} holds tables of something else (${foreign.map(({ name }) => name).join(', ')}, …). ` +
+    `The database ${client.database} holds tables of something else (${rows.map(({ name }) => name).join(', ')}, …). ` +
       `Give Drover an empty database of its own in DATABASE_URL.`,
   );
 }

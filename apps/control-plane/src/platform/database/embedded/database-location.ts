@@ -5,13 +5,13 @@
  * INVARIANT: a location that was ever `initialised` is never replaced by an empty one. If it is gone, the start fails.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, chown, lstat, mkdir, readFile, realpath, rm } from 'node:fs/promises';
+import { chmod, chown, lstat, readFile, realpath, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { messageOf, writeFileAtomic } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import { z } from 'zod';
 import { DatabaseDamagedError, DatabaseFolderError, DatabaseMissingError } from './errors.ts';
-import { EXECUTE, exists, firstClosedFolder, isAllowed } from './reachability.ts';
+import { exists, firstClosedFolder, makeOpenFolder } from './reachability.ts';
 import type { Identity } from './reachability.ts';
 import type { ServerUser } from './server-user.ts';
 
@@ -52,7 +52,8 @@ export async function locateDatabase(
 
   const inside = { folder: insideOf(dataDir), external: false };
   if (!user.switched) return inside;
-  await openToServer(dataDir, user);
+  // The folder itself is ours to open, its parents are not.
+  if ((await firstClosedFolder(dataDir, user)) === dataDir) await openToServer(dataDir, user);
   const closed = await firstClosedFolder(dataDir, user);
   if (closed === undefined) return inside;
   if (await exists(inside.folder)) throw unreachable(inside.folder, closed, user);
@@ -92,7 +93,7 @@ async function followPointer(dataDir: string, pointer: Pointer): Promise<Databas
  */
 async function openToServer(dataDir: string, user: Identity): Promise<void> {
   const entry = await lstat(dataDir);
-  if (entry.uid !== 0 || isAllowed(entry, user, EXECUTE)) return;
+  if (entry.uid !== 0) return;
   if ((entry.mode & 0o070) !== 0 && entry.gid !== user.gid) return;
   await chown(dataDir, 0, user.gid);
   await chmod(dataDir, (entry.mode & 0o7777) | 0o010);
@@ -100,7 +101,7 @@ async function openToServer(dataDir: string, user: Identity): Promise<void> {
 
 async function makeExternalFolder(stateFolder: string, user: ServerUser): Promise<string> {
   try {
-    await mkdir(stateFolder, { recursive: true, mode: 0o711 });
+    await makeOpenFolder(stateFolder, 0o711);
     const parent = await realpath(stateFolder);
     const closed = await firstClosedFolder(parent, user);
     if (closed !== undefined) throw unreachable(parent, closed, user);

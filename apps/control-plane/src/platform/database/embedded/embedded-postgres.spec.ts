@@ -14,9 +14,8 @@ import { removeDatabase } from './database-location.ts';
 import { EmbeddedPostgres } from './embedded-postgres.ts';
 import type { EmbeddedDatabase, EmbeddedPostgresOptions } from './embedded-postgres.ts';
 import { DatabaseMissingError, DatabaseStartError, DatabaseVersionMismatchError } from './errors.ts';
-import { findPostgresPackage } from './postgres-package.ts';
 import { findProcesses, viewProcess } from './process-table.ts';
-import { EXECUTE, firstClosedFolder, isAllowed } from './reachability.ts';
+import { firstClosedFolder } from './reachability.ts';
 import { parsePasswd, serverUserOfThisMachine } from './server-user.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -62,6 +61,7 @@ async function startChild(
 describe('an embedded PostgreSQL', () => {
   let dataDir: string;
   let postgres: EmbeddedPostgres;
+  let database: EmbeddedDatabase;
   const make = (options: Partial<EmbeddedPostgresOptions> = {}): EmbeddedPostgres =>
     new EmbeddedPostgres({ dataDir, logger: silentLogger, ...options });
 
@@ -76,7 +76,7 @@ describe('an embedded PostgreSQL', () => {
   });
 
   it('starts on an empty folder, durable, private, reachable by node-postgres and psql', async () => {
-    const database = await postgres.start();
+    database = await postgres.start();
     expect(database).toMatchObject({ created: true, adopted: false });
     expect(postgres.state).toBe('ready');
     const [settings] = await query<Record<string, string>>(
@@ -104,10 +104,6 @@ describe('an embedded PostgreSQL', () => {
     const unsubscribe = postgres.onStateChange((state) => states.push(state));
     onTestFinished(unsubscribe);
     const pid = postgres.pid ?? 0;
-    const url = (await readFile(join(dataDir, 'postgres.password'), 'utf8')).trim();
-    const database = {
-      connectionString: `postgresql://drover:${url}@/drover?host=${dataDir}/postgres/run`,
-    } as EmbeddedDatabase;
     const busy = query(database, 'DO $$ BEGIN LOOP END LOOP; END $$').catch(() => 'disconnected');
     await delay(100);
     process.kill(pid, 'SIGKILL');
@@ -124,7 +120,7 @@ describe('an embedded PostgreSQL', () => {
     expect(postgres.state).toBe('stopped');
     expect(await processesOn(dataDir)).toEqual([]);
     await postgres.stop();
-    const database = await postgres.start();
+    database = await postgres.start();
     expect(database.created).toBe(false);
     expect(await query(database, 'SELECT n FROM kept')).toEqual([{ n: 42 }]);
     await expect(postgres.start()).rejects.toThrow(DatabaseStartError);
@@ -137,7 +133,7 @@ describe('an embedded PostgreSQL', () => {
     child.kill('SIGKILL');
     await once(child, 'exit');
     expect(viewProcess(left.pid)).toBeDefined();
-    const database = await postgres.start();
+    database = await postgres.start();
     expect(database.adopted).toBe(true);
     expect(postgres.pid).toBe(left.pid);
     expect(await query(database, 'SELECT n FROM kept')).toEqual([{ n: 42 }]);
@@ -156,7 +152,7 @@ describe('an embedded PostgreSQL', () => {
     child.kill('SIGKILL');
     await once(child, 'exit');
     await rm(join(left.socketFolder, '.s.PGSQL.5432'));
-    const database = await postgres.start();
+    database = await postgres.start();
     expect(database.adopted).toBe(false);
     expect(postgres.pid).not.toBe(left.pid);
     expect(await query(database, 'SELECT n FROM kept')).toEqual([{ n: 42 }]);
@@ -174,7 +170,7 @@ describe('an embedded PostgreSQL', () => {
       await writeFile(join(dataDir, 'postgres', path), file, { mode: 0o600 });
       if (isRoot) await chown(join(dataDir, 'postgres', path), uid, gid);
     }
-    const database = await postgres.start();
+    database = await postgres.start();
     expect(await query(database, 'SELECT n FROM kept')).toEqual([{ n: 42 }]);
     await postgres.stop();
   });
@@ -309,10 +305,4 @@ describe('a first start', () => {
     expect((await lstat(join(top, 'data', 'postgres', 'data', 'postmaster.pid'))).uid).toBe(nobody.uid);
     return undefined;
   });
-});
-
-it('runs where the package lies when the server user can reach it', async () => {
-  const { folder } = await findPostgresPackage();
-  const user = await serverUserOfThisMachine(undefined);
-  expect(isAllowed(await lstat(join(folder, 'native', 'bin', 'postgres')), user, EXECUTE)).toBe(true);
 });

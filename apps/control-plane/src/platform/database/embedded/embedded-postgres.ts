@@ -77,7 +77,7 @@ export class EmbeddedPostgres {
     return this.#server?.pid;
   }
 
-  /** Calls the listener at every change; the returned function ends that. */
+  /** Calls the listener, which must not throw, at every change; the returned function ends that. */
   onStateChange(listener: (state: EmbeddedPostgresState) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -134,7 +134,12 @@ export class EmbeddedPostgres {
       logger: this.#logger,
       stopTimeoutMs: this.#stopTimeoutMs,
     };
-    this.#server = await launchServer(this.#request, signal);
+    try {
+      this.#server = await launchServer(this.#request, signal);
+    } catch (error) {
+      await removeSocketFolder(socketFolder, cluster.location);
+      throw error;
+    }
     return describe(cluster, socketFolder, this.#server);
   }
 

@@ -1,6 +1,6 @@
 /** Who may pass where, by the mode bits: what the kernel will say to the server's user, computed before it is asked. */
 import type { Stats } from 'node:fs';
-import { lstat, stat } from 'node:fs/promises';
+import { chmod, lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** A user as the kernel sees it; a spawned server has no supplementary groups. */
@@ -40,6 +40,12 @@ export function pathFromRoot(folder: string): string[] {
   const steps = [folder];
   for (let step = folder; dirname(step) !== step; step = dirname(step)) steps.unshift(dirname(step));
   return steps;
+}
+
+/** Makes a folder unless it exists, with this mode whatever our umask is. */
+export async function makeOpenFolder(path: string, mode: number): Promise<void> {
+  const made = await mkdir(path, { recursive: true, mode });
+  if (made !== undefined) await chmod(path, mode);
 }
 
 /** Whether something is there. Throws when we may not look, because that says nothing. */

@@ -58,7 +58,7 @@ describe('binaries that cannot run where they are', () => {
 
   it('are never taken from or put into a folder that others may write to', async () => {
     const user = await serverUserOfThisMachine(undefined);
-    const [open, good] = [join(top, 'open'), join(top, 'good')];
+    const [open, good] = [join(top, 'open'), join(top, 'cache')];
     await mkdir(open);
     await chmod(open, 0o777);
     await expect(provideBinaries(bare, user, [open], silentLogger)).rejects.toThrow(DatabaseFolderError);

@@ -6,25 +6,13 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import {
-  chmod,
-  copyFile,
-  lstat,
-  mkdir,
-  readdir,
-  readlink,
-  realpath,
-  rename,
-  rm,
-  stat,
-  symlink,
-} from 'node:fs/promises';
+import { chmod, copyFile, lstat, readdir, readlink, realpath, rename, rm, stat, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { messageOf } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import { DatabaseFolderError } from './errors.ts';
 import type { PostgresPackage } from './postgres-package.ts';
-import { EXECUTE, READ, exists, firstClosedFolder, isAllowed } from './reachability.ts';
+import { EXECUTE, READ, exists, firstClosedFolder, isAllowed, makeOpenFolder } from './reachability.ts';
 import type { Identity } from './reachability.ts';
 import type { ServerUser } from './server-user.ts';
 
@@ -90,7 +78,7 @@ async function copyInto(
   user: ServerUser,
   logger: Logger,
 ): Promise<string> {
-  await mkdir(cache, { recursive: true, mode: 0o755 });
+  await makeOpenFolder(cache, 0o755);
   const parent = await realpath(cache);
   await refuseForeign(parent);
   const closed = user.switched ? await firstClosedFolder(parent, user) : undefined;
@@ -103,6 +91,7 @@ async function copyInto(
   }
   const temporary = join(parent, `.copy-${randomBytes(6).toString('hex')}`);
   try {
+    await makeOpenFolder(temporary, 0o755);
     for (const part of ['bin', 'lib', 'share']) await copyTree(join(native, part), join(temporary, part));
     for (const link of pack.links) await makeLink(temporary, link);
     await rename(temporary, target);
@@ -138,8 +127,7 @@ async function fingerprint(native: string): Promise<string> {
 
 /** Copies a folder with its links as they are; modes are set, whatever the umask of npm or ours was. */
 async function copyTree(from: string, to: string): Promise<void> {
-  await mkdir(to, { recursive: true });
-  await chmod(to, 0o755);
+  await makeOpenFolder(to, 0o755);
   for (const entry of await readdir(from, { withFileTypes: true })) {
     const [source, target] = [join(from, entry.name), join(to, entry.name)];
     if (entry.isDirectory()) await copyTree(source, target);

@@ -12,7 +12,7 @@ import { viewProcess } from './process-table.ts';
 import type { ServerLog } from './server-log.ts';
 import type { ServerProcess } from './server-process.ts';
 import { adoptServer, endOrphans, spawnServer, stopServer } from './server-process.ts';
-import { availableMemoryBytes, serverSettings, settingsArguments } from './server-settings.ts';
+import { serverSettings, settingsArguments, thisMachine } from './server-settings.ts';
 
 export interface LaunchRequest {
   readonly cluster: Cluster;
@@ -49,7 +49,7 @@ export function socketUrl(
  */
 export async function launchServer(request: LaunchRequest, signal: AbortSignal): Promise<ServerProcess> {
   const { cluster, log, logger } = request;
-  const settings = { ...serverSettings(availableMemoryBytes(), request.socketFolder), cluster_name: cluster.name };
+  const settings = { ...serverSettings(thisMachine(), request.socketFolder), cluster_name: cluster.name };
   const parameters = ['-D', cluster.dataFolder, ...settingsArguments(settings)];
 
   const left = await findLeftServer(request);

@@ -7,6 +7,8 @@ import { serverEnvironment } from './server-environment.ts';
 import type { ServerLog } from './server-log.ts';
 
 const POLL_MS = 100;
+/** After this, an orphan is stuck in the kernel; PostgreSQL itself will refuse to start beside it. */
+const GIVE_UP_MS = 15_000;
 /** How long the processes of a dead or quitting postmaster get before they are killed. */
 const QUIT_MS = 5_000;
 
@@ -77,7 +79,9 @@ export async function endOrphans(cluster: Cluster): Promise<void> {
     findProcesses((view) => isChildOf(view, cluster.name) || isPostmasterOf(view, cluster.dataFolder));
   const startedAt = performance.now();
   for (let left = await orphans(); left.length > 0; left = await orphans()) {
-    const signal = performance.now() - startedAt < QUIT_MS ? 'SIGQUIT' : 'SIGKILL';
+    const elapsedMs = performance.now() - startedAt;
+    if (elapsedMs > GIVE_UP_MS) return;
+    const signal = elapsedMs < QUIT_MS ? 'SIGQUIT' : 'SIGKILL';
     for (const pid of left) signalQuietly(pid, signal);
     await sleep(20);
   }

@@ -1,23 +1,38 @@
 /** The settings of the embedded server, given on its command line so that no file in the data folder can weaken them. */
+import { statfsSync } from 'node:fs';
 import { totalmem } from 'node:os';
 
 const MiB = 2 ** 20;
 
-/** The memory that this process may use, in bytes: the machine's, or less in a container. */
-export function availableMemoryBytes(): number {
+export interface Machine {
+  /** The memory that this process may use: the machine's, or less in a container. */
+  readonly memoryBytes: number;
+  /** What /dev/shm holds; 64 MiB in a container unless told otherwise. */
+  readonly sharedMemoryBytes: number;
+}
+
+export function thisMachine(): Machine {
   const limit = process.constrainedMemory();
-  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  return { memoryBytes: limit > 0 ? Math.min(limit, totalmem()) : totalmem(), sharedMemoryBytes: sizeOfSharedMemory() };
+}
+
+function sizeOfSharedMemory(): number {
+  try {
+    const { blocks, bsize } = statfsSync('/dev/shm');
+    return blocks * bsize;
+  } catch {
+    return 0;
+  }
 }
 
 /**
- * @param memoryBytes what the machine (or container) has
  * @param socketFolder where the Unix socket goes
  * @returns server parameters by name; durability is always on
  */
-export function serverSettings(memoryBytes: number, socketFolder: string): Record<string, string> {
+export function serverSettings(machine: Machine, socketFolder: string): Record<string, string> {
   // A sixteenth for the buffers: the control plane, its agents in a demo and the page cache live on the same small machine.
-  const sharedBuffersMiB = clamp(Math.floor(memoryBytes / 16 / MiB), 32, 256);
-  const cacheMiB = Math.max(2 * sharedBuffersMiB, Math.floor(memoryBytes / 2 / MiB));
+  const sharedBuffersMiB = clamp(Math.floor(machine.memoryBytes / 16 / MiB), 32, 256);
+  const cacheMiB = Math.max(2 * sharedBuffersMiB, Math.floor(machine.memoryBytes / 2 / MiB));
   return {
     listen_addresses: '',
     port: '5432',
@@ -36,6 +51,10 @@ export function serverSettings(memoryBytes: number, socketFolder: string): Recor
     wal_compression: 'on',
     checkpoint_timeout: '15min',
     autovacuum: 'on',
+    // Parallel workers exchange rows through /dev/shm, and a query fails where that is too small.
+    ...(machine.sharedMemoryBytes < 512 * MiB
+      ? { max_parallel_workers_per_gather: '0', max_parallel_maintenance_workers: '0' }
+      : {}),
     // Compiling a query costs more than it saves on the short queries of a control plane.
     jit: 'off',
 
