@@ -2,6 +2,8 @@ import { createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { bitString, objectIdentifier, sequence, set, smallInteger, tagged, utf8String } from './der.ts';
 
+/** `ub-common-name` of RFC 5280: stricter readers refuse longer ones. */
+const MAX_COMMON_NAME = 64;
 const COMMON_NAME = '2.5.4.3';
 const ECDSA_WITH_SHA256 = '1.2.840.10045.4.3.2';
 
@@ -28,7 +30,8 @@ export function createDeviceKey(commonName: string): DeviceKey {
  */
 export function certificateRequest(privateKey: KeyObject, commonName: string): string {
   const publicKey = createPublicKey(privateKey).export({ type: 'spki', format: 'der' });
-  const subject = sequence(set(sequence(objectIdentifier(COMMON_NAME), utf8String(commonName))));
+  const name = Array.from(commonName).slice(0, MAX_COMMON_NAME).join('');
+  const subject = sequence(set(sequence(objectIdentifier(COMMON_NAME), utf8String(name))));
   const info = sequence(smallInteger(0), subject, publicKey, tagged(0xa0));
   const signature = sign('sha256', info, privateKey);
   const request = sequence(info, sequence(objectIdentifier(ECDSA_WITH_SHA256)), bitString(signature));
