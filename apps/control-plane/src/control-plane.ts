@@ -4,7 +4,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { NestFactory } from '@nestjs/core';
 import type { Logger } from '@drover/runtime';
-import { OperationError, messageOf } from '@drover/runtime';
+import { messageOf } from '@drover/runtime';
 import { AppModule } from './app.module.ts';
 import type { Config } from './config/config.ts';
 import { ApiKeyService } from './modules/access/api-key.service.ts';
@@ -21,12 +21,10 @@ import { KeyStore } from './platform/keys/key-store.ts';
 import { MasterKey } from './platform/keys/master-key.ts';
 import { Listeners } from './platform/listeners.ts';
 import { nestLogger } from './platform/nest-logger.ts';
+import { portProblem } from './platform/port-problem.ts';
 import { Queues } from './platform/queue/queues.ts';
 import { Readiness } from './platform/readiness.ts';
 import { ArtifactStore } from './platform/storage/artifact-store.ts';
-
-/** A port that is taken, or may not be bound. */
-export class PortUnavailableError extends OperationError {}
 
 export interface StartOptions {
   readonly config: Config;
@@ -156,20 +154,4 @@ export class ControlPlane {
     const shown = address.address.includes(':') ? `[${address.address}]` : address.address;
     app.get(Listeners).add('api', `http://${shown}:${address.port}`);
   }
-}
-
-/** Says which setting to change where a listener can't be opened. */
-export function portProblem(error: unknown, setting: string, host: string, port: number): Error {
-  const code = (error as NodeJS.ErrnoException).code;
-  const remedy = `Choose another with ${setting} (0 picks a free one).`;
-  if (code === 'EADDRINUSE')
-    return new PortUnavailableError(`Port ${port} on ${host} is taken. ${remedy}`, { cause: error });
-  if (code === 'EACCES')
-    return new PortUnavailableError(`Port ${port} may not be opened by this user. ${remedy}`, { cause: error });
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
-    return new PortUnavailableError(
-      `This machine has no address ${host}. Change the host that belongs to ${setting}.`,
-      { cause: error },
-    );
-  return error as Error;
 }

@@ -50,14 +50,21 @@ export interface DevicePublisher {
 @Injectable()
 export class DeviceGateway {
   readonly #handlers = new Map<DeviceMessageKind, DeviceMessageHandler>();
+  #observer: (principal: DevicePrincipal) => void = () => undefined;
   #publisher: DevicePublisher | undefined;
 
   register(kind: DeviceMessageKind, handler: DeviceMessageHandler): void {
     this.#handlers.set(kind, handler);
   }
 
+  /** Told of every message that a living device sends, before it is handled. One observer: presence. It must be cheap. */
+  observe(observer: (principal: DevicePrincipal) => void): void {
+    this.#observer = observer;
+  }
+
   handle(message: DeviceMessage): Promise<void> {
     const { parsed } = message;
+    if (!message.will) this.#observer(message.principal);
     const kind = (parsed.kind === 'get' ? `get:${parsed.what}` : parsed.kind) as DeviceMessageKind;
     const handler = this.#handlers.get(kind);
     return handler ? handler(message) : Promise.resolve();
