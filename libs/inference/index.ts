@@ -1,1 +1,41 @@
-export {};
+export type { BenchmarkOptions, BenchmarkReport } from './src/benchmark.ts';
+export { benchmarkSession } from './src/benchmark.ts';
+export { DetectionPath } from './src/detection-path.ts';
+export type { PathCounters, PathFault, PathListener, PathOptions, PathState } from './src/detection-path.ts';
+export { checkContract } from './src/detector-contract.ts';
+export type { DetectorContract } from './src/detector-contract.ts';
+export { DetectorSession } from './src/detector-session.ts';
+export type { ChannelCalibration, DetectorSessionOptions, DetectorState } from './src/detector-session.ts';
+export {
+  DetectorContractError,
+  DetectorExistsError,
+  DetectorInUseError,
+  GoldenMismatchError,
+  InferenceWorkerFailedError,
+  InferenceWorkerLostError,
+  InvalidGraphError,
+  PipelineExistsError,
+  RuntimeUnavailableError,
+  SignatureMismatchError,
+  UnknownDetectorError,
+  UnknownPipelineError,
+} from './src/errors.ts';
+export { checkGolden, decodeFloats } from './src/golden-check.ts';
+export type { GoldenReport, GoldenVectors } from './src/golden-check.ts';
+export type { HostedPipelineOptions } from './src/hosted-pipeline.ts';
+export { InferenceHost } from './src/inference-host.ts';
+export type { AnomalyNews, FaultNews, InferenceHostOptions, InferenceListener } from './src/inference-host.ts';
+export { DEFAULT_RUNTIME_PACKAGE, loadOnnxRuntime } from './src/onnx-runtime.ts';
+export type { OnnxRuntime } from './src/onnx-runtime.ts';
+export { openSession } from './src/open-session.ts';
+export type { OpenedSession, ProviderFailure, SessionTuning } from './src/open-session.ts';
+export type {
+  Activation,
+  DetectorSpec,
+  PipelineSetup,
+  PipelineSnapshot,
+  PipelineStats,
+  PreparedDetector,
+  ProviderProbe,
+  ScoreSummary,
+} from './src/worker-messages.ts';

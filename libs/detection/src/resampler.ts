@@ -28,6 +28,8 @@ export function needsResampling(sourceRateHz: number, rateHz: number): boolean {
 export class Resampler {
   /** The sample of the period that `push` just completed. Reused. */
   readonly values: Float64Array;
+  /** Source samples per resulting one. */
+  readonly ratio: number;
   /** Time of that sample's last source sample, milliseconds. */
   timeMs = Number.NaN;
   readonly #resampling: readonly Resampling[];
@@ -46,6 +48,7 @@ export class Resampler {
     this.#resampling = spec.resampling;
     this.#periodMs = 1_000 / spec.rateHz;
     this.#sourcePeriodMs = 1_000 / spec.sourceRateHz;
+    this.ratio = spec.sourceRateHz / spec.rateHz;
     this.values = new Float64Array(channels);
     this.#accumulated = new Float64Array(channels);
     this.#present = new Uint32Array(channels);

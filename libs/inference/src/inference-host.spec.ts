@@ -1,0 +1,378 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { BroadcastChannel } from 'node:worker_threads';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { DetectorSignature } from '@drover/detection';
+import {
+  DetectorContractError,
+  DetectorInUseError,
+  GoldenMismatchError,
+  InferenceWorkerLostError,
+  InvalidGraphError,
+  RuntimeUnavailableError,
+  SignatureMismatchError,
+  UnknownDetectorError,
+  UnknownPipelineError,
+} from './errors.ts';
+import { InferenceHost } from './inference-host.ts';
+import type { AnomalyNews, FaultNews, InferenceHostOptions } from './inference-host.ts';
+import { sampleDetector, sampleSignature } from './sample-detector.fixture.ts';
+import type { SampleDetectorOptions } from './sample-detector.fixture.ts';
+import type { DetectorSpec, PipelineStats } from './worker-messages.ts';
+
+const DEATH = 'drover-inference-death';
+const PIPE = 'pump';
+
+let host: InferenceHost;
+let news: AnomalyNews[];
+let faults: FaultNews[];
+let stats: PipelineStats[];
+let deaths: string[];
+
+async function start(options: Partial<InferenceHostOptions> = {}): Promise<void> {
+  host = new InferenceHost({
+    listener: {
+      onAnomaly: (one) => news.push(one),
+      onFault: (fault) => faults.push(fault),
+      onStats: (one) => stats.push(one),
+      onWorkerLost: (reason) => deaths.push(reason),
+    },
+    statsIntervalMs: 50,
+    ...options,
+  });
+  await host.start();
+}
+
+function spec(
+  key: string,
+  signature: DetectorSignature = sampleSignature({ window: 1 }),
+  model: SampleDetectorOptions = {},
+): DetectorSpec {
+  return {
+    key,
+    model: sampleDetector({ window: signature.window, channels: signature.channels.length, ...model }),
+    signature,
+    policy: { kind: 'threshold', threshold: 10, releaseRatio: 1, minLength: 1 },
+    providers: ['cpu'],
+  };
+}
+
+async function serve(detector: DetectorSpec): Promise<void> {
+  await host.addPipeline({ name: PIPE, channels: ['a', 'b'] });
+  await host.prepare(PIPE, detector);
+  await host.activate(PIPE, detector.key);
+}
+
+/** The n-th sample is a spike where n is odd: each has to become an anomaly of its own. */
+function push(n: number): void {
+  const value = n % 2 === 1 ? 9 : 1;
+  expect(host.push(PIPE, n * 1_000, [value, value])).toBe(true);
+}
+
+async function idle(): Promise<void> {
+  await vi.waitFor(() => expect(host.queueOf(PIPE).pending).toBe(0), { timeout: 10_000 });
+  // An answer comes after everything that was posted before it.
+  await host.stats(PIPE);
+}
+
+/** Start times of all anomalies, each counted once per id. */
+function starts(): number[] {
+  const byId = new Map(news.map(({ update }) => [update.anomaly.id, update.anomaly.startedAt]));
+  return [...byId.values()].map((ms) => ms / 1_000).toSorted((a, b) => a - b);
+}
+
+function oddsBelow(end: number): number[] {
+  return Array.from({ length: Math.floor(end / 2) }, (_, i) => i * 2 + 1);
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+function kill(): void {
+  const channel = new BroadcastChannel(DEATH);
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- no window
+  channel.postMessage('now');
+  channel.close();
+}
+
+beforeEach(() => {
+  news = [];
+  faults = [];
+  stats = [];
+  deaths = [];
+});
+afterEach(() => host.stop());
+
+describe('inference in its worker', () => {
+  it('finds anomalies in the samples it is given, and reports figures', async () => {
+    await start();
+    await serve(spec('v1'));
+    for (let n = 0; n < 20; n += 1) push(n);
+    await idle();
+    expect(starts()).toEqual(oddsBelow(20));
+    expect(news[0]).toMatchObject({ pipeline: PIPE, key: 'v1', provider: 'cpu', update: { change: 'opened' } });
+    const now = await host.stats(PIPE);
+    expect(now).toMatchObject({
+      key: 'v1',
+      provider: 'cpu',
+      samples: 20,
+      windows: 20,
+      invalidScores: 0,
+      failedRuns: 0,
+    });
+    expect(now!.latencyUs!.p50).toBeGreaterThan(0);
+    expect(now!.pathUs!.p50).toBeLessThanOrEqual(now!.latencyUs!.p50);
+    await vi.waitFor(() => expect(stats.length).toBeGreaterThan(0));
+  });
+
+  it('loads a model from a file', async () => {
+    await start();
+    const path = join(tmpdir(), `drover-inference-${process.pid}.onnx`);
+    await writeFile(path, spec('x').model);
+    try {
+      await serve({ ...spec('file'), model: path });
+      push(1);
+      await idle();
+      expect(starts()).toEqual([1]);
+    } finally {
+      await rm(path);
+    }
+  });
+
+  it('gives errors with their class and problems, as if there were no thread', async () => {
+    await start();
+    await host.addPipeline({ name: PIPE, channels: ['a', 'b'] });
+    const three = sampleSignature({ window: 1 }, 3);
+    const [good] = [spec('good')];
+    await expect(host.prepare(PIPE, { ...good, model: new Uint8Array([1, 2, 3]) })).rejects.toThrow(InvalidGraphError);
+    await expect(host.prepare(PIPE, spec('c', three))).rejects.toThrow(SignatureMismatchError);
+    await expect(host.prepare(PIPE, { ...good, signature: three })).rejects.toMatchObject({
+      constructor: DetectorContractError,
+      code: 'detector-contract',
+      problems: [{ path: 'input window' }, { path: 'output contributions' }],
+    });
+    await expect(host.activate(PIPE, 'good')).rejects.toThrow(UnknownDetectorError);
+    await expect(host.prepare('other', good)).rejects.toThrow(UnknownPipelineError);
+    expect(() => host.push('other', 0, [1, 1])).toThrow(UnknownPipelineError);
+    await host.prepare(PIPE, good);
+    await expect(host.prepare(PIPE, good)).rejects.toMatchObject({ code: 'detector-exists' });
+    await expect(host.addPipeline({ name: PIPE, channels: [] })).rejects.toMatchObject({ code: 'pipeline-exists' });
+  });
+
+  it('says that ONNX Runtime cannot be loaded, and goes on living', async () => {
+    await start({ runtimePackage: '/nowhere/onnxruntime' });
+    await host.addPipeline({ name: PIPE, channels: ['a', 'b'] });
+    await expect(host.prepare(PIPE, spec('v1'))).rejects.toThrow(RuntimeUnavailableError);
+    await expect(host.probeProviders(['cpu'])).rejects.toThrow(RuntimeUnavailableError);
+    expect(deaths).toEqual([]);
+  });
+
+  it('checks and measures a candidate while another serves', async () => {
+    await start();
+    await serve(spec('v1'));
+    await host.prepare(PIPE, spec('v2', undefined, { gain: 2 }));
+    const vectors = {
+      count: 1,
+      window: new Float32Array([1, 3]),
+      score: new Float32Array([10]),
+      contributions: new Float32Array([2, 18]),
+      absoluteTolerance: 1e-4,
+      relativeTolerance: 0,
+    };
+    expect(await host.checkGolden(PIPE, 'v2', vectors)).toMatchObject({ windows: 1 });
+    const wrong = { ...vectors, score: new Float32Array([11]) };
+    await expect(host.checkGolden(PIPE, 'v2', wrong)).rejects.toThrow(GoldenMismatchError);
+    const measuring = host.benchmark(PIPE, 'v2', { runs: 2_000, warmupRuns: 10 });
+    for (let n = 0; n < 50; n += 1) push(n);
+    await idle();
+    expect(starts()).toEqual(oddsBelow(50));
+    const report = await measuring;
+    expect(report.runs).toBe(2_000);
+    expect(report.p99Us).toBeGreaterThanOrEqual(report.p50Us);
+    await expect(host.benchmark(PIPE, 'v1')).rejects.toThrow(DetectorInUseError);
+    await expect(host.discard(PIPE, 'v1')).rejects.toThrow(DetectorInUseError);
+  });
+
+  it('swaps detectors under load without losing or repeating a sample, there and back', async () => {
+    await start();
+    await serve(spec('v1'));
+    await host.prepare(PIPE, spec('v2', undefined, { gain: 1.5 }));
+    let n = 0;
+    for (const key of ['v2', 'v1', 'v2', 'v1']) {
+      for (let i = 0; i < 100; i += 1) push((n += 1));
+      const swapping = host.activate(PIPE, key);
+      for (let i = 0; i < 100; i += 1) push((n += 1));
+      await swapping;
+    }
+    await idle();
+    expect(starts()).toEqual(oddsBelow(n + 1));
+    expect(new Set(news.map(({ key }) => key))).toEqual(new Set(['v1', 'v2']));
+    await host.discard(PIPE, 'v2');
+  });
+
+  it('fills a larger window from the samples before the swap', async () => {
+    await start();
+    await serve(spec('v1'));
+    for (let n = 0; n < 10; n += 1) push(n);
+    await idle();
+    await host.prepare(PIPE, spec('wide', sampleSignature({ window: 8 })));
+    expect(await host.activate(PIPE, 'wide')).toMatchObject({ refilledRows: 8, neededRows: 8 });
+    push(10);
+    await idle();
+    // Windows of eight alternating samples: mean square 41, at once.
+    expect(news.at(-1)).toMatchObject({ key: 'wide', update: { change: 'opened', anomaly: { startedAt: 10_000 } } });
+    expect(news.at(-1)!.update.anomaly.peakScore).toBeCloseTo(41);
+  });
+
+  it('closes what is open when the detector is replaced', async () => {
+    await start();
+    await serve(spec('v1'));
+    push(1);
+    await idle();
+    await host.prepare(PIPE, spec('v2'));
+    await host.activate(PIPE, 'v2');
+    await idle();
+    expect(news.map(({ key, update }) => [key, update.change, update.reason])).toEqual([
+      ['v1', 'opened', null],
+      ['v1', 'closed', 'replaced'],
+    ]);
+  });
+
+  it('refuses samples that do not fit the queue, and counts them', async () => {
+    await start();
+    await host.addPipeline({ name: PIPE, channels: ['a', 'b'], queueRows: 8, historyRows: 8 });
+    await host.prepare(PIPE, spec('v1'));
+    await host.activate(PIPE, 'v1');
+    const taken = Array.from({ length: 20 }, (_, n) => host.push(PIPE, n * 1_000, [1, 1]));
+    expect(taken.filter(Boolean)).toHaveLength(8);
+    expect(host.queueOf(PIPE).refused).toBe(12);
+  });
+
+  it('keeps pipelines apart', async () => {
+    await start();
+    await serve(spec('v1'));
+    await host.addPipeline({ name: 'fan', channels: ['b', 'a'] });
+    await host.prepare('fan', spec('v1'));
+    await host.activate('fan', 'v1');
+    push(1);
+    host.push('fan', 5_000, [1, 9]);
+    await idle();
+    await vi.waitFor(() => expect(news).toHaveLength(2));
+    const fan = news.find(({ pipeline }) => pipeline === 'fan')!.update.anomaly;
+    expect([fan.startedAt, fan.contributions[0]!.channel]).toEqual([5_000, 'a']);
+    await host.removePipeline('fan');
+    expect(news.at(-1)).toMatchObject({ pipeline: 'fan', update: { change: 'closed', reason: 'stopped' } });
+  });
+
+  it('goes on after the process was restarted, from a snapshot', async () => {
+    await start();
+    await serve(spec('v1'));
+    push(1);
+    await idle();
+    const snapshot = JSON.parse(JSON.stringify(await host.snapshot(PIPE)));
+    await host.stop();
+    const opened = news[0]!.update.anomaly;
+    await start();
+    await host.addPipeline({ name: PIPE, channels: ['a', 'b'] });
+    await host.prepare(PIPE, spec('v1'));
+    await host.activate(PIPE, 'v1', snapshot.state);
+    push(2);
+    await idle();
+    expect(news.at(-1)!.update).toMatchObject({ change: 'closed', anomaly: { id: opened.id, revision: 2 } });
+  });
+});
+
+describe('a worker that goes away', () => {
+  const workerUrl = new URL('./mortal-worker.fixture.ts', import.meta.url);
+
+  it('comes back with its detectors; no sample is lost and no anomaly repeated', async () => {
+    await start({ workerUrl });
+    await serve(spec('v1'));
+    await host.prepare(PIPE, spec('v2'));
+    let n = 0;
+    for (let round = 0; round < 3; round += 1) {
+      for (let i = 0; i < 60; i += 1) push((n += 1));
+      if (round === 0) await idle();
+      await pause(round * 2);
+      kill();
+      for (let i = 0; i < 60; i += 1) push((n += 1));
+      await vi.waitFor(() => expect(deaths).toHaveLength(round + 1), { timeout: 10_000 });
+      push((n += 1));
+      push((n += 1));
+      await idle();
+    }
+    expect(starts()).toEqual(oddsBelow(n + 1));
+    expect(faults).toEqual([]);
+    await host.activate(PIPE, 'v2');
+    expect((await host.stats(PIPE))!.key).toBe('v2');
+  });
+
+  it('goes on with an open anomaly and a model’s state', async () => {
+    const stateful = spec('v1', sampleSignature({ window: 1, stateReset: 'never' }), { stateful: true });
+    const run = async (dies: boolean): Promise<unknown> => {
+      news = [];
+      deaths = [];
+      await start({ workerUrl });
+      await serve(stateful);
+      // Always far above the level that follows, so that an anomaly is open.
+      for (let n = 0; n < 5; n += 1) host.push(PIPE, n * 1_000, [9 * 2 ** n, 0]);
+      await idle();
+      if (dies) {
+        kill();
+        await vi.waitFor(() => expect(deaths).toHaveLength(1), { timeout: 10_000 });
+      }
+      for (let n = 5; n < 20; n += 1) host.push(PIPE, n * 1_000, [0, 0]);
+      await idle();
+      await host.stop();
+      return news.map(({ update }) => ({ ...update, anomaly: { ...update.anomaly, id: '' } }));
+    };
+    const undisturbed = await run(false);
+    expect(undisturbed).toMatchObject([{ change: 'opened' }, { change: 'closed', anomaly: { windows: 11 } }]);
+    expect(await run(true)).toEqual(undisturbed);
+  });
+
+  it('fails the requests that were under way, and answers those that come while it starts', async () => {
+    await start({ workerUrl });
+    await serve(spec('v1'));
+    await host.prepare(PIPE, spec('v2'));
+    const measuring = host.benchmark(PIPE, 'v2', { runs: 1_000_000 });
+    const failure = expect(measuring).rejects.toThrow(InferenceWorkerLostError);
+    await pause(20);
+    kill();
+    await failure;
+    expect((await host.stats(PIPE))!.key).toBe('v1');
+  });
+
+  it('can be recycled under load', async () => {
+    await start();
+    await serve(spec('v1'));
+    let n = 0;
+    for (let round = 0; round < 2; round += 1) {
+      for (let i = 0; i < 60; i += 1) push((n += 1));
+      const recycling = host.recycle();
+      for (let i = 0; i < 60; i += 1) push((n += 1));
+      await recycling;
+    }
+    await idle();
+    expect(starts()).toEqual(oddsBelow(n + 1));
+    expect(deaths).toEqual([]);
+  });
+
+  it('is not waited for in vain when it cannot even start', async () => {
+    await start();
+    const broken = new InferenceHost({
+      listener: { onAnomaly: () => undefined },
+      workerUrl: new URL('./no-such-worker.ts', import.meta.url),
+    });
+    await expect(broken.start()).rejects.toThrow(InferenceWorkerLostError);
+  });
+
+  it('answers nothing after it was stopped', async () => {
+    await start();
+    await serve(spec('v1'));
+    await host.stop();
+    await expect(host.stats(PIPE)).rejects.toThrow('Inference was stopped');
+  });
+});

@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto';
+import { parentPort, workerData } from 'node:worker_threads';
+import { InferenceWorkerFailedError, PipelineExistsError, UnknownPipelineError, toPlainError } from './errors.ts';
+import { loadOnnxRuntime } from './onnx-runtime.ts';
+import type { OnnxRuntime } from './onnx-runtime.ts';
+import { PipelineRunner } from './pipeline-runner.ts';
+import type { RunnerListener } from './pipeline-runner.ts';
+import { probeProviders } from './provider-probe.ts';
+import type { FromWorker, RequestName, ToWorker, WorkerRequests, WorkerSetup } from './worker-messages.ts';
+
+/** The worker's thread: requests in, anomalies and figures out. Everything that decides is in `PipelineRunner`. */
+
+if (parentPort === null) throw new InferenceWorkerFailedError('worker.ts runs only as a worker thread');
+const port = parentPort;
+const { runtimePackage, statsIntervalMs } = workerData as WorkerSetup;
+
+const runners = new Map<string, PipelineRunner>();
+/** By the index that samples ring with. */
+const doorbells: (PipelineRunner | undefined)[] = [];
+
+let loaded: OnnxRuntime | undefined;
+function runtime(): OnnxRuntime {
+  return (loaded ??= loadOnnxRuntime(runtimePackage));
+}
+
+function post(message: FromWorker): void {
+  port.postMessage(message);
+}
+
+const listener: RunnerListener = {
+  onAnomaly: (runner, update, snapshot) => {
+    const { key, provider } = runner.serving!;
+    post({ type: 'anomaly', pipeline: runner.name, key, provider, update, snapshot });
+  },
+  onFault: (runner, fault) => post({ type: 'fault', pipeline: runner.name, key: runner.serving!.key, fault }),
+};
+
+function runnerOf(pipeline: string): PipelineRunner {
+  const runner = runners.get(pipeline);
+  if (runner === undefined) throw new UnknownPipelineError(`There is no pipeline "${pipeline}"`);
+  return runner;
+}
+
+type Handlers = { [K in RequestName]: (args: WorkerRequests[K]['args']) => Promise<WorkerRequests[K]['answer']> };
+
+const handlers: Handlers = {
+  add: async ({ setup, ring, index, hold }) => {
+    if (runners.has(setup.name)) throw new PipelineExistsError(`There is a pipeline "${setup.name}" already`);
+    const runner = new PipelineRunner({ setup, ring, hold, runtime, newId: randomUUID, listener });
+    runners.set(setup.name, runner);
+    doorbells[index] = runner;
+    await runner.drain();
+    return null;
+  },
+  remove: async ({ pipeline }) => {
+    const runner = runnerOf(pipeline);
+    runners.delete(pipeline);
+    doorbells[doorbells.indexOf(runner)] = undefined;
+    await runner.stop();
+    return null;
+  },
+  prepare: ({ pipeline, spec }) => runnerOf(pipeline).prepare(spec),
+  golden: async ({ pipeline, key, vectors }) => runnerOf(pipeline).checkGolden(key, vectors),
+  benchmark: async ({ pipeline, key, options }) => runnerOf(pipeline).benchmark(key, options),
+  activate: async ({ pipeline, key, state }) => runnerOf(pipeline).activate(key, state),
+  discard: async ({ pipeline, key }) => {
+    await runnerOf(pipeline).discard(key);
+    return null;
+  },
+  snapshot: async ({ pipeline }) => runnerOf(pipeline).snapshot(),
+  stats: async ({ pipeline }) => runnerOf(pipeline).stats(false),
+  probe: async ({ providers }) => probeProviders(runtime(), providers),
+};
+
+async function answer<K extends RequestName>(id: number, name: K, args: WorkerRequests[K]['args']): Promise<void> {
+  try {
+    post({ type: 'answer', id, answer: await handlers[name](args) });
+  } catch (error) {
+    post({ type: 'refusal', id, error: toPlainError(error) });
+  }
+}
+
+port.on('message', (message: ToWorker) => {
+  if (typeof message === 'number') void doorbells[message]?.drain();
+  else void answer(message.id, message.name, message.args);
+});
+
+async function report(runner: PipelineRunner): Promise<void> {
+  const snapshot = await runner.snapshot();
+  const stats = runner.stats(true);
+  if (snapshot !== null && stats !== null) post({ type: 'stats', stats, snapshot });
+}
+
+setInterval(() => {
+  for (const runner of runners.values()) void report(runner);
+}, statsIntervalMs);
+
+post({ type: 'ready' });
