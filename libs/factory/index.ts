@@ -1,1 +1,28 @@
-export {};
+export type { TrainedDetector } from './src/detector.ts';
+export { scoreWindows } from './src/detector-session.ts';
+export type { DetectorOutputs } from './src/detector-session.ts';
+export * from './src/errors.ts';
+export { alarmsOf, countsOf, scoreRecording } from './src/evaluation/evaluate-recording.ts';
+export type { EvaluationRecording, RecordingScores } from './src/evaluation/evaluate-recording.ts';
+export { FAULT_KINDS, injectFaults } from './src/evaluation/synthetic-faults.ts';
+export { defaultWindowOf, trainFamily } from './src/families.ts';
+export type { FamilySpec } from './src/families.ts';
+export { DEFAULT_PCA_OPTIONS, largestPcaWindow, MAX_PCA_DIMENSIONS, trainPca } from './src/pca/train-pca.ts';
+export type { PcaOptions } from './src/pca/train-pca.ts';
+export { quantizeInt8 } from './src/quantization/quantize-int8.ts';
+export type { Int8Report } from './src/quantization/quantize-int8.ts';
+export { buildRelease, manifestDraftSchema } from './src/release/build-release.ts';
+export type {
+  BuildOptions,
+  BuildProgress,
+  BuildReport,
+  BuiltRelease,
+  ManifestDraft,
+} from './src/release/build-release.ts';
+export type { Artifact, VariantReport } from './src/release/describe-variant.ts';
+export { floatsToBase64 } from './src/release/golden-vectors.ts';
+export type { VariantPrecision } from './src/release/make-variants.ts';
+export { inspectOptimised } from './src/release/variant-checks.ts';
+export type { OptimisedGraphReport } from './src/release/variant-checks.ts';
+export { windowRowsOf, windowsOf } from './src/window-set.ts';
+export type { Recording, WindowSet, WindowShape } from './src/window-set.ts';
