@@ -9,6 +9,19 @@ import type { AuditContext } from '../http/audit-context.ts';
 /** Prisma inside a transaction. */
 export type Transaction = Prisma.TransactionClient;
 
+/** PostgreSQL ended the transaction in favour of another one: nothing of it was done, so it is simply done again. */
+const MAX_TRIES = 4;
+
+function isConflict(error: unknown): boolean {
+  const { code, meta } = error as { code?: string; meta?: { code?: string } };
+  return (
+    code === 'P2034' ||
+    (code === 'P2010' && (meta?.code === '40P01' || meta?.code === '40001')) ||
+    code === '40P01' ||
+    code === '40001'
+  );
+}
+
 /** Where Prisma is needed but a transaction need not be. */
 export type Executor = Transaction;
 
@@ -33,19 +46,30 @@ export class Database {
     });
   }
 
-  /** Runs one transaction; an audited request's entry is written with its first. */
+  /**
+   * Runs one transaction; an audited request's entry is written with its first. `work` may run again after a deadlock, so it
+   * does nothing but write to the database.
+   */
   async transaction<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
     const entry = auditContext.getStore();
     const write = entry !== undefined && !entry.written;
-    const result = await this.prisma.$transaction(
-      async (tx) => {
-        if (write) await tx.auditEntry.create({ data: auditRow(entry) });
-        return work(tx);
-      },
-      { maxWait: 10_000, timeout: 30_000 },
-    );
-    if (write) entry.written = true;
-    return result;
+    const attempt = (): Promise<T> =>
+      this.prisma.$transaction(
+        async (tx) => {
+          if (write) await tx.auditEntry.create({ data: auditRow(entry) });
+          return work(tx);
+        },
+        { maxWait: 10_000, timeout: 30_000 },
+      );
+    for (let tries = 1; ; tries += 1) {
+      try {
+        const result = await attempt();
+        if (write) entry.written = true;
+        return result;
+      } catch (error) {
+        if (tries === MAX_TRIES || !isConflict(error)) throw error;
+      }
+    }
   }
 
   async writeAudit(entry: AuditContext): Promise<void> {

@@ -60,7 +60,7 @@ export class ArtifactStore {
       const digest = hash.digest('hex');
       const folder = join(this.#root, digest.slice(0, 2));
       await makePrivateFolder(folder);
-      await rename(temporary, this.#path(digest));
+      await rename(temporary, this.path(digest));
       await syncFolder(folder);
       return { digest, sizeBytes };
     } catch (error) {
@@ -81,7 +81,7 @@ export class ArtifactStore {
   /** @throws NotFoundError where the bytes are not here */
   async size(digest: string): Promise<number> {
     try {
-      return (await stat(this.#path(digest))).size;
+      return (await stat(this.path(digest))).size;
     } catch (error) {
       throw new NotFoundError(`There are no bytes for artifact ${digest}.`, { cause: error });
     }
@@ -89,13 +89,13 @@ export class ArtifactStore {
 
   async read(digest: string): Promise<Buffer> {
     await this.size(digest);
-    return readFile(this.#path(digest));
+    return readFile(this.path(digest));
   }
 
   /** `length` bytes from `offset`, fewer at the end of the file. */
   async readRange(digest: string, offset: number, length: number): Promise<Buffer> {
     await this.size(digest);
-    const file = await open(this.#path(digest), 'r');
+    const file = await open(this.path(digest), 'r');
     try {
       const buffer = Buffer.allocUnsafe(length);
       const { bytesRead } = await file.read(buffer, 0, length, offset);
@@ -107,10 +107,11 @@ export class ArtifactStore {
 
   /** A stream of the bytes from `start` to `end`, both inclusive. */
   stream(digest: string, start?: number, end?: number): ReadStream {
-    return createReadStream(this.#path(digest), { start, end });
+    return createReadStream(this.path(digest), { start, end });
   }
 
-  #path(digest: string): string {
+  /** Where the bytes of an artifact lie, for a reader that needs a file. */
+  path(digest: string): string {
     return join(this.#root, digest.slice(0, 2), digest.slice(2));
   }
 }

@@ -1,0 +1,122 @@
+import { messageOf, sleep } from '@drover/runtime';
+import type { Logger } from '@drover/runtime';
+import { Inject, Injectable } from '@nestjs/common';
+import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
+import { Config } from '../../config/config.ts';
+import { Database } from '../../platform/database/database.ts';
+import { NoticeListener } from '../../platform/database/listener.ts';
+import { followEvents } from '../../platform/events/event-feed.ts';
+import { EventOutbox } from '../../platform/events/event-outbox.ts';
+import { EventReader } from '../../platform/events/event-reader.ts';
+import { LOGGER } from '../../platform/platform.module.ts';
+import { Queues } from '../../platform/queue/queues.ts';
+import { ExecutionRepository } from './execution.repository.ts';
+import { ADVANCE_JOB, DISPATCH_JOB, ROLLOUT_QUEUE, RolloutEngine, executionEvent } from './rollout-engine.ts';
+import { RolloutRepository } from './rollout.repository.ts';
+
+const CONCURRENCY = 4;
+const SWEEP_LIMIT = 1_000;
+
+/**
+ * The worker's side of rollouts: runs the jobs, wakes rollouts when an execution ends, and reconciles: from rows alone it finds
+ * rollouts without a job, steps that took too long, and executions of devices that are gone.
+ */
+@Injectable()
+export class RolloutProcessor implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  readonly #stopping = new AbortController();
+  readonly #loops: Promise<void>[] = [];
+
+  constructor(
+    private readonly config: Config,
+    private readonly database: Database,
+    private readonly listener: NoticeListener,
+    private readonly reader: EventReader,
+    private readonly events: EventOutbox,
+    private readonly queues: Queues,
+    private readonly engine: RolloutEngine,
+    private readonly rollouts: RolloutRepository,
+    private readonly executions: ExecutionRepository,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    if (!this.config.hasRole('worker')) return;
+    this.queues.process(ROLLOUT_QUEUE, CONCURRENCY, {
+      [ADVANCE_JOB]: ({ fleet, rollout }) => this.engine.advance(String(fleet), String(rollout)),
+      [DISPATCH_JOB]: ({ fleet, rollout }, signal) => this.engine.dispatch(String(fleet), String(rollout), signal),
+    });
+    this.#loops.push(this.#follow(), this.#reconcile());
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.allSettled(this.#loops);
+  }
+
+  /** Wakes a rollout as soon as one of its executions has ended. */
+  async #follow(): Promise<void> {
+    const { signal } = this.#stopping;
+    // What happened before is the reconciler's.
+    const from = await this.reader.end().catch(() => ({ tx: '0', id: '0' }));
+    for await (const events of followEvents(this.reader, this.listener, from, { signal, logger: this.logger })) {
+      const wanted = new Map<string, { fleet: string; rollout: string }>();
+      for (const { type, fleet, data } of events) {
+        if (type !== 'execution.changed' || data.status === 'QUEUED' || data.status === 'IN_PROGRESS') continue;
+        wanted.set(`${fleet}/${String(data.rollout)}`, { fleet, rollout: String(data.rollout) });
+      }
+      for (const { fleet, rollout } of wanted.values()) await this.engine.wake(fleet, rollout);
+    }
+  }
+
+  async #reconcile(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      try {
+        await this.executions.pauseTimersOfOffline();
+        await this.#endOverdue();
+        await this.#endOfRemovedDevices();
+        for (const { fleet, id } of await this.rollouts.running()) await this.engine.wake(fleet, id);
+      } catch (error) {
+        this.logger.warn({ err: messageOf(error) }, 'Rollouts could not be reconciled; trying again');
+      }
+      await sleep(this.config.queue.DROVER_RECONCILE_EVERY, signal).catch(() => undefined);
+    }
+  }
+
+  async #endOverdue(): Promise<void> {
+    for (const { fleet, id, step } of await this.executions.overdue(SWEEP_LIMIT)) {
+      await this.#end(
+        fleet,
+        id,
+        'TIMED_OUT',
+        'step-timeout',
+        `The step ${step ?? ''} took longer than its rollout allows.`,
+      );
+    }
+  }
+
+  async #endOfRemovedDevices(): Promise<void> {
+    for (const { fleet, id } of await this.executions.ofRemovedDevices(SWEEP_LIMIT)) {
+      await this.#end(fleet, id, 'REMOVED', 'device-removed', 'The device was decommissioned.');
+    }
+  }
+
+  async #end(
+    fleet: string,
+    id: string,
+    status: 'TIMED_OUT' | 'REMOVED',
+    reason: string,
+    message: string,
+  ): Promise<void> {
+    await this.database.transaction(async (tx) => {
+      const execution = await this.executions.find(fleet, id);
+      const ended = await this.executions.end(tx, fleet, [id], status, reason, message);
+      if (!execution || ended.length === 0) return;
+      if (status === 'TIMED_OUT') await this.engine.restore(tx, fleet, ended);
+      await this.events.append(
+        tx,
+        executionEvent(fleet, execution.rollout, { id, device: execution.device }, status, reason, { message }),
+      );
+    });
+  }
+}
