@@ -34,10 +34,7 @@ export class DataFolder {
    */
   async claim(): Promise<() => void> {
     try {
-      for (const folder of [this.path, this.artifacts, this.state]) {
-        await makePrivateFolder(folder);
-        await chmod(folder, 0o700);
-      }
+      await this.#makeFolders();
     } catch (error) {
       throw new DataFolderUnusableError(
         `The data folder ${this.path} cannot be used: ${messageOf(error)}. Choose another with DROVER_AGENT_DATA_DIR`,
@@ -47,12 +44,25 @@ export class DataFolder {
     return lock(join(this.path, 'lock'));
   }
 
+  async #makeFolders(): Promise<void> {
+    for (const folder of [this.path, this.artifacts, this.state]) {
+      await makePrivateFolder(folder);
+      await chmod(folder, 0o700);
+    }
+  }
+
+  /** What was wanted of an earlier enrolment says nothing of this one. */
+  async forgetTwin(): Promise<void> {
+    await rm(this.twin, { force: true });
+  }
+
   /** Removes what a decommissioned device must not keep: models, messages, memory of updates. */
   async erase(): Promise<void> {
     const outbox = ['', '-wal', '-shm'].map((suffix) => `${this.outbox}${suffix}`);
     for (const path of [this.artifacts, this.state, this.journal, this.twin, ...outbox]) {
       await rm(path, { recursive: true, force: true });
     }
+    await this.#makeFolders();
   }
 }
 

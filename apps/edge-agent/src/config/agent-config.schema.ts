@@ -57,6 +57,13 @@ export const agentConfigSchema = z
         maxBytes: byteSize.default(256 * 2 ** 20),
       })
       .prefault({}),
+    inference: z
+      .strictObject({
+        /** Package name or absolute path of another build of onnxruntime-node, e.g. one with CUDA for a Jetson. */
+        runtime: z.string().min(1).optional(),
+        threads: z.number().int().min(1).max(64).default(1),
+      })
+      .prefault({}),
     models: z
       .strictObject({
         /** Free space that downloads leave on the disk. */

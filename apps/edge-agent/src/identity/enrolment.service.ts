@@ -1,7 +1,7 @@
 import type { HardwareProfile } from '@drover/contracts';
 import { ServerFailedError, ServerUnreachableError, enrol, renew, renewalDueAt } from '@drover/device-protocol';
 import type { DeviceIdentity } from '@drover/device-protocol';
-import { Backoff, CallerError, messageOf, sleep } from '@drover/runtime';
+import { Backoff, CallerError, DroverError, messageOf, sleep } from '@drover/runtime';
 import type { Clock, Logger } from '@drover/runtime';
 import type { AgentConfig } from '../config/agent-config.schema.ts';
 import { DecommissionedError } from './identity.store.ts';
@@ -13,7 +13,7 @@ export class EnrolmentImpossibleError extends CallerError {}
 export interface EnrolmentParts {
   readonly config: AgentConfig;
   readonly store: IdentityStore;
-  readonly profile: HardwareProfile;
+  readonly profile: () => Promise<HardwareProfile>;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -63,7 +63,8 @@ export class EnrolmentService {
 
   /** A new identity, whatever there was before. */
   async enrol(signal: AbortSignal): Promise<DeviceIdentity> {
-    const { config, store, profile, logger } = this.#parts;
+    const { config, store, logger } = this.#parts;
+    const profile = await this.#parts.profile();
     const backoff = new Backoff(RETRY_BASE_MS, RETRY_CAP_MS);
     for (;;) {
       try {
@@ -93,40 +94,37 @@ export class EnrolmentService {
    * Renews the certificate whenever two thirds of its life are over, until the signal aborts. A refusal (a revoked
    * certificate) and a server that is away are the same here: try again, more and more slowly.
    *
+   * @param current the identity of now
    * @param onRenewed takes the new identity into use; it is on disk already
    */
   async keepRenewed(
-    identity: DeviceIdentity,
+    current: () => DeviceIdentity,
     onRenewed: (identity: DeviceIdentity) => void,
     signal: AbortSignal,
   ): Promise<void> {
-    let current = identity;
     const backoff = new Backoff(RENEWAL_CHECK_MS, RENEWAL_RETRY_CAP_MS);
     while (!signal.aborted) {
       let delayMs = RENEWAL_CHECK_MS;
-      if (this.#parts.clock.now() >= renewalDueAt(current.certificate)) {
+      if (this.#parts.clock.now() >= renewalDueAt(current().certificate)) {
         try {
-          current = await this.renew(current, signal);
-          onRenewed(current);
+          onRenewed(await this.renew(current(), signal));
           backoff.reset();
         } catch (error) {
           if (signal.aborted) return;
           delayMs = backoff.next();
-          this.#parts.logger.warn({ code: codeOf(error) }, `the certificate was not renewed: ${messageOf(error)}`);
+          const code = error instanceof DroverError ? error.code : 'unknown';
+          this.#parts.logger.warn({ code }, `the certificate was not renewed: ${messageOf(error)}`);
         }
       }
       await sleep(delayMs, signal).catch(() => undefined);
     }
   }
 
+  /** A new certificate for an identity, on disk when this returns. */
   async renew(identity: DeviceIdentity, signal: AbortSignal): Promise<DeviceIdentity> {
-    const renewed = await renew(identity, { profile: this.#parts.profile, signal });
+    const renewed = await renew(identity, { profile: await this.#parts.profile(), signal });
     await this.#parts.store.save(renewed);
     this.#parts.logger.info({ device: renewed.device }, 'certificate renewed');
     return renewed;
   }
-}
-
-function codeOf(error: unknown): string {
-  return (error as { code?: unknown } | null)?.code?.toString() ?? 'unknown';
 }

@@ -42,7 +42,7 @@ async function collect(from: CsvSensor, most = 100): Promise<Sample[]> {
 
 describe('a replayed recording', () => {
   it('has channels for its measurements and none for its labels', async () => {
-    expect(await sensor().open()).toEqual(['Current', 'Pressure']);
+    expect((await sensor().open()).channels).toEqual(['Current', 'Pressure']);
     const samples = await collect(sensor());
     expect(samples.map((sample) => [...sample.values])).toEqual([
       [0.5, 0],
@@ -59,6 +59,11 @@ describe('a replayed recording', () => {
     expect(samples[0]!.timeMs).toBeGreaterThanOrEqual(before);
     for (const [i, sample] of samples.entries()) expect(sample.timeMs - samples[0]!.timeMs).toBeCloseTo(i * 20, 6);
     expect(Date.now() - before).toBeGreaterThanOrEqual(75);
+  });
+
+  it('knows the rate at which its samples come, in their own time', async () => {
+    expect((await sensor({ speed: 50 }).open()).rateHz).toBe(50);
+    expect((await sensor({ speed: 50, time: 'recorded' }).open()).rateHz).toBe(1);
   });
 
   it('keeps its recorded times where they are asked for', async () => {

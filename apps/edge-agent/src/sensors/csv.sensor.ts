@@ -3,7 +3,7 @@ import { readRecording } from '@drover/recordings';
 import { DroverError, messageOf, sleep } from '@drover/runtime';
 import type { Clock } from '@drover/runtime';
 import { SensorFailedError, SensorUnreadableError } from './sensor.ts';
-import type { Sample, Sensor } from './sensor.ts';
+import type { Sample, Sensor, SensorInfo } from './sensor.ts';
 
 export interface CsvSensorOptions {
   readonly path: string;
@@ -17,6 +17,8 @@ export interface CsvSensorOptions {
 
 /** Samples that are due at once are passed on in runs of this many, so that a fast replay starves nobody. */
 const BURST = 256;
+/** Rows that tell the recording's rate. */
+const RATE_ROWS = 257;
 /** A machine's clock that was set further than this takes the replay along. */
 const CLOCK_STEP_MS = 5_000;
 
@@ -33,29 +35,36 @@ export class CsvSensor implements Sensor {
   }
 
   /** @throws SensorUnreadableError where the file is no recording */
-  async open(): Promise<readonly string[]> {
+  async open(): Promise<SensorInfo> {
+    const { path, time, speed } = this.#options;
+    const times: number[] = [];
     try {
-      await using recording = await readRecording(this.#options.path);
+      await using recording = await readRecording(path);
       this.#channels = recording.header.channels;
-      // A file that has a header and nothing else would end, or loop, without ever giving a sample.
-      for await (const _ of recording) return this.#channels;
+      for await (const row of recording) if (times.push(row.timeMs) >= RATE_ROWS) break;
     } catch (error) {
       throw new SensorUnreadableError(`The recording cannot be replayed: ${messageOf(error)}`, {
         cause: error,
         problems: error instanceof DroverError ? error.problems : [],
       });
     }
-    throw new SensorUnreadableError(`The recording cannot be replayed: ${this.#options.path} has no rows`);
+    // A file that has a header and nothing else would end, or loop, without ever giving a sample.
+    if (times.length === 0) throw new SensorUnreadableError(`The recording cannot be replayed: ${path} has no rows`);
+    const recordedHz = typicalRate(times);
+    const rateHz = recordedHz === null || time === 'recorded' ? recordedHz : recordedHz * speed;
+    return { channels: this.#channels, rateHz };
   }
 
   async run(onSample: (sample: Sample) => void, signal: AbortSignal): Promise<void> {
     const { loop, speed, clock } = this.#options;
     const timeline = new Timeline(speed, clock);
     try {
-      do {
-        await this.#replay(timeline, onSample, signal);
+      await this.#replay(timeline, onSample, signal);
+      if (!loop) return;
+      while (!signal.aborted) {
         timeline.nextPass();
-      } while (loop && !signal.aborted);
+        await this.#replay(timeline, onSample, signal);
+      }
     } catch (error) {
       if (signal.aborted) return;
       throw new SensorFailedError(`The replay of ${this.#options.path} stopped: ${messageOf(error)}`, { cause: error });
@@ -82,6 +91,16 @@ export class CsvSensor implements Sensor {
       });
     }
   }
+}
+
+/** Rows per second by the median spacing, null where rows have no distinct times. */
+function typicalRate(times: readonly number[]): number | null {
+  const spacings = times
+    .slice(1)
+    .map((time, i) => time - times[i]!)
+    .toSorted((a, b) => a - b);
+  const median = spacings[spacings.length >> 1];
+  return median === undefined || median <= 0 ? null : 1_000 / median;
 }
 
 /** Where a replay stands: in the recording's time, and in the machine's. */

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { systemClock } from '@drover/runtime';
 import { HostSensor } from './host.sensor.ts';
 import {
@@ -84,7 +84,8 @@ describe('the host sensor', () => {
   afterEach(() => rm(root, { recursive: true }));
 
   it('has a channel for each reading that is there, by distinct names', async () => {
-    const channels = await new HostSensor({ intervalMs: 10, clock: systemClock, root }).open();
+    const { channels, rateHz } = await new HostSensor({ intervalMs: 10, clock: systemClock, root }).open();
+    expect(rateHz).toBe(100);
     expect(channels.slice(-2)).toEqual(['temp_cpu-thermal', 'temp_cpu-thermal_2']);
     expect(new Set(channels).size).toBe(channels.length);
     expect(channels).toHaveLength(9);
@@ -103,7 +104,7 @@ describe('the host sensor', () => {
     const [cpu, memory, load] = samples[1]!.values;
     expect([cpu, memory]).toEqual([25, 60]);
     expect(load).toBeCloseTo(0.52);
-    expect([...samples[1]!.values.slice(7)]).toEqual([Math.fround(48.3), 50]);
+    expect(samples[1]!.values.slice(7)).toEqual(Float32Array.from([48.3, 50]));
   });
 
   it('refuses a machine without /proc', async () => {

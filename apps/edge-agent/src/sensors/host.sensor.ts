@@ -12,7 +12,7 @@ import {
 } from './host-readings.ts';
 import type { Counters, CpuTimes } from './host-readings.ts';
 import { SensorUnreadableError } from './sensor.ts';
-import type { Sample, Sensor } from './sensor.ts';
+import type { Sample, Sensor, SensorInfo } from './sensor.ts';
 
 const FIXED_CHANNELS = [
   'cpu_percent',
@@ -49,7 +49,7 @@ export class HostSensor implements Sensor {
     this.#root = options.root ?? '/';
   }
 
-  async open(): Promise<readonly string[]> {
+  async open(): Promise<SensorInfo> {
     if (parseCpuTimes(await this.#text('proc/stat')) === null) {
       throw new SensorUnreadableError('The host sensor needs Linux: /proc/stat cannot be read');
     }
@@ -66,7 +66,7 @@ export class HostSensor implements Sensor {
       names.push((taken === 0 ? `temp_${type}` : `temp_${type}_${taken + 1}`).slice(0, 64));
       this.#thermalZones.push(`${folder}/temp`);
     }
-    return [...FIXED_CHANNELS, ...names];
+    return { channels: [...FIXED_CHANNELS, ...names], rateHz: 1_000 / this.#intervalMs };
   }
 
   async run(onSample: (sample: Sample) => void, signal: AbortSignal): Promise<void> {

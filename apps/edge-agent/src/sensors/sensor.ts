@@ -4,14 +4,26 @@ import { CallerError, OperationError } from '@drover/runtime';
 export interface Sample {
   /** Milliseconds since the Unix epoch. */
   readonly timeMs: number;
-  /** One value per channel, in the order of `Sensor.channels`. The receiver owns it: a sensor never writes to it again. */
+  /** One value per channel, in the order of `SensorInfo.channels`. The receiver owns it: a sensor never writes to it again. */
   readonly values: Float32Array;
+}
+
+/** What a sensor delivers. */
+export interface SensorInfo {
+  /** Names of the values in a sample, in their order. */
+  readonly channels: readonly string[];
+  /** Samples per second of sample time, null where nothing is known of it. */
+  readonly rateHz: number | null;
 }
 
 /** A source of samples. New kinds of sensor implement this and a section of the configuration, nothing else. */
 export interface Sensor {
-  /** Finds out what there is to read; the channels are fixed from then on. @returns their names, in the order of values */
-  open(): Promise<readonly string[]>;
+  /**
+   * Finds out what there is to read; the channels are fixed from then on.
+   *
+   * @throws SensorUnreadableError where there is nothing as it was configured
+   */
+  open(): Promise<SensorInfo>;
   /**
    * Calls `onSample` for each sample until the signal aborts, or until a recording that does not loop ends.
    *

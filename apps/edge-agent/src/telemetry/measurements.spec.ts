@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { batchMessageSchema, sampleMessageSchema } from '@drover/contracts';
 import { MAX_BATCH_VALUES, measurementMessages, wireValue } from './measurement-message.ts';
 import { RowAggregator } from './row-aggregator.ts';

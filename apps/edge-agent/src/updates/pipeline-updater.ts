@@ -84,9 +84,9 @@ export class PipelineUpdater {
     const own = new AbortController();
     this.#step = own;
     const both = AbortSignal.any([own.signal, signal]);
-    const execute = (): Promise<void> => executor.execute(this.#name, step, both);
     try {
-      await (HEAVY_STEPS.has(step.type) ? turn.take(execute, both) : execute());
+      if (HEAVY_STEPS.has(step.type)) await turn.take(() => executor.execute(this.#name, step, both), both);
+      else await executor.execute(this.#name, step, both);
     } catch (error) {
       if (both.aborted) return;
       await this.#failed(error, signal);
@@ -97,12 +97,12 @@ export class PipelineUpdater {
     }
   }
 
-  async #failed(error: unknown, signal: AbortSignal): Promise<void> {
+  async #failed(failure: unknown, signal: AbortSignal): Promise<void> {
     const { executor, logger } = this.#parts;
-    let cause = error;
-    if (!(error instanceof JournalUnwritableError)) {
+    let cause = failure;
+    if (!(failure instanceof JournalUnwritableError)) {
       try {
-        await executor.fail(this.#name, reasonOf(error), messageOf(error));
+        await executor.fail(this.#name, reasonOf(failure), messageOf(failure));
         return;
       } catch (second) {
         cause = second;

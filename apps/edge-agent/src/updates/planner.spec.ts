@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import type { DesiredPipeline, ExecutionReport } from '@drover/contracts';
 import { MAX_ACTIVATIONS, plan, recover, serves, targetKey } from './planner.ts';
 import type { PlanInput, Step } from './planner.ts';
@@ -158,6 +158,70 @@ describe('the planner', () => {
   });
 });
 
+function targetOf(want: { release: string; execution: string | null } | null): DesiredPipeline | null {
+  return want === null ? null : target(want.release, { execution: want.execution });
+}
+
+/** The executors' effect on the record, without their deeds. */
+function apply(record: PipelineRecord, next: Step, fails: boolean, now: number): PipelineRecord {
+  const current = record.attempt;
+  const failed = (wantedKey: DesiredPipeline): PipelineRecord => ({
+    ...record,
+    attempt: null,
+    refused: {
+      key: targetKey(wantedKey),
+      reason: 'internal',
+      message: '',
+      failures: 1,
+      retryAt: wantedKey.execution === null ? now + 60_000 : null,
+    },
+  });
+  const done = (phase: Attempt['phase'], changes: Partial<Attempt> = {}): PipelineRecord =>
+    fails ? failed(current!.target) : { ...record, attempt: { ...current!, phase, ...changes } };
+  switch (next.type) {
+    case 'idle':
+    case 'wait':
+      return record;
+    case 'begin':
+      return { ...record, refused: null, attempt: attempt(next.target, 'begun') };
+    case 'confirm':
+      return {
+        ...record,
+        serving: { ...record.serving!, rollout: next.target.rollout },
+        report: next.target.execution === null ? record.report : report(next.target.execution, 'SUCCEEDED'),
+      };
+    case 'refuse':
+      return failed(next.target);
+    case 'abandon':
+      return { ...record, attempt: null };
+    case 'fail':
+      return failed(current!.target);
+    case 'resolve':
+      return done('resolved');
+    case 'download':
+      return done('downloaded');
+    case 'verify':
+      return done('verified');
+    case 'benchmark':
+      return done('benchmarked', { chosen: served(current!.target) });
+    case 'activate':
+      return done(fails ? 'activating' : 'probation', {
+        activations: current!.activations + 1,
+        probationEndsAt: now + 5_000,
+      });
+    case 'commit':
+      return {
+        ...record,
+        previous: record.serving,
+        serving: current!.chosen,
+        attempt: null,
+        report: current!.target.execution === null ? record.report : report(current!.target.execution, 'SUCCEEDED'),
+      };
+    case 'clear':
+      return { ...record, previous: record.serving, serving: null };
+  }
+}
+
 describe('plans, whatever happens', () => {
   const targets = fc.record({
     release: fc.constantFrom('a', 'b', 'c'),
@@ -171,9 +235,6 @@ describe('plans, whatever happens', () => {
     ),
     { maxLength: 60 },
   );
-  const wanted = (want: { release: string; execution: string | null } | null): DesiredPipeline | null =>
-    want === null ? null : target(want.release, { execution: want.execution });
-
   it('keep the verified release until a commit, and reach the target once nothing fails any more', () => {
     fc.assert(
       fc.property(events, fc.option(targets), (history, last) => {
@@ -197,12 +258,12 @@ describe('plans, whatever happens', () => {
           return next;
         };
         for (const event of history) {
-          if (event.kind === 'want') goal = wanted(event.want);
+          if (event.kind === 'want') goal = targetOf(event.want);
           else if (event.kind === 'power-cut') record = recover(record);
           else advance(event.fails, event.trouble);
         }
         // A new execution is a new try, so the last goal is reachable whatever failed before.
-        goal = wanted(last === null ? null : { ...last, execution: 'final' });
+        goal = targetOf(last === null ? null : { ...last, execution: 'final' });
         for (let n = 0; n < 30; n += 1) if (advance(false, false).type === 'idle') break;
         expect(record.attempt).toBeNull();
         if (goal === null) expect(record.serving).toBeNull();
@@ -210,66 +271,6 @@ describe('plans, whatever happens', () => {
       }),
     );
   });
-
-  /** The executors' effect on the record, without their deeds. */
-  function apply(record: PipelineRecord, next: Step, fails: boolean, now: number): PipelineRecord {
-    const current = record.attempt;
-    const failed = (wantedKey: DesiredPipeline): PipelineRecord => ({
-      ...record,
-      attempt: null,
-      refused: {
-        key: targetKey(wantedKey),
-        reason: 'internal',
-        message: '',
-        failures: 1,
-        retryAt: wantedKey.execution === null ? now + 60_000 : null,
-      },
-    });
-    const done = (phase: Attempt['phase'], changes: Partial<Attempt> = {}): PipelineRecord =>
-      fails ? failed(current!.target) : { ...record, attempt: { ...current!, phase, ...changes } };
-    switch (next.type) {
-      case 'idle':
-      case 'wait':
-        return record;
-      case 'begin':
-        return { ...record, refused: null, attempt: attempt(next.target, 'begun') };
-      case 'confirm':
-        return {
-          ...record,
-          serving: { ...record.serving!, rollout: next.target.rollout },
-          report: next.target.execution === null ? record.report : report(next.target.execution, 'SUCCEEDED'),
-        };
-      case 'refuse':
-        return failed(next.target);
-      case 'abandon':
-        return { ...record, attempt: null };
-      case 'fail':
-        return failed(current!.target);
-      case 'resolve':
-        return done('resolved');
-      case 'download':
-        return done('downloaded');
-      case 'verify':
-        return done('verified');
-      case 'benchmark':
-        return done('benchmarked', { chosen: served(current!.target) });
-      case 'activate':
-        return done(fails ? 'activating' : 'probation', {
-          activations: current!.activations + 1,
-          probationEndsAt: now + 5_000,
-        });
-      case 'commit':
-        return {
-          ...record,
-          previous: record.serving,
-          serving: current!.chosen,
-          attempt: null,
-          report: current!.target.execution === null ? record.report : report(current!.target.execution, 'SUCCEEDED'),
-        };
-      case 'clear':
-        return { ...record, previous: record.serving, serving: null };
-    }
-  }
 
   it('know a next step for every phase', () => {
     for (const phase of ATTEMPT_PHASES) {

@@ -35,6 +35,8 @@ export interface ReleaseEngine {
    * @returns the execution provider that really runs, null where nothing does
    */
   activate(pipeline: string, release: ReadyRelease | null): Promise<string | null>;
+  /** Everything but what runs now may be let go: the way back is not needed any more. */
+  settle(pipeline: string): Promise<void>;
   /** The same release under other names: another rollout has brought it. */
   relabel(pipeline: string, served: ServedRelease): void;
   /** What went wrong since the last activation: an error, a score that is no number. null where nothing did. */

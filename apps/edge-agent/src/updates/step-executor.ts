@@ -35,7 +35,7 @@ export interface ExecutorParts {
   readonly reporter: Pick<EventReporter, 'execution' | 'benchmark' | 'log'>;
   readonly fleet: string;
   /** Memory of the (perhaps simulated) board. */
-  readonly memoryBytes: number;
+  readonly memoryBytes: () => Promise<number>;
   readonly keySet: () => KeySet;
   readonly probationMs: () => number;
   /** Has artifacts removed that nothing needs any more, at some time. */
@@ -132,7 +132,8 @@ export class StepExecutor {
         `Version ${target.releaseVersion} is older than ${serving.releaseVersion}, which serves, and is not signed as a rollback`,
       );
     }
-    const variants = selectVariants(manifest, target, { channels: engine.channels(pipeline), memoryBytes });
+    const offer = { channels: engine.channels(pipeline), memoryBytes: await memoryBytes() };
+    const variants = selectVariants(manifest, target, offer);
     const names = variants.map((variant) => variant.name);
     await this.#move(pipeline, target, { attempt: { ...attempt, phase: 'resolved', variants: names } });
   }
@@ -231,6 +232,7 @@ export class StepExecutor {
       provider,
     });
     logger.info({ pipeline, release: chosen.release, variant, provider }, 'update succeeded');
+    await this.#parts.engine.settle(pipeline);
     this.#parts.sweep();
   }
 
@@ -292,15 +294,12 @@ export class StepExecutor {
     if (attempt.phase !== 'activating' && attempt.phase !== 'probation') return;
     const { engine, journal, logger } = this.#parts;
     const record = journal.get(pipeline);
-    if (record.serving === null) {
-      await engine.activate(pipeline, null);
-      return;
-    }
     try {
-      await engine.activate(pipeline, await this.ready(record.serving));
+      await engine.activate(pipeline, record.serving === null ? null : await this.ready(record.serving));
+      await engine.settle(pipeline);
     } catch (error) {
       // Better no detection, which the server sees, than a release that was found wanting. It is fetched anew.
-      logger.error({ pipeline, release: record.serving.release }, `cannot go back: ${messageOf(error)}`);
+      logger.error({ pipeline, release: record.serving?.release }, `cannot go back: ${messageOf(error)}`);
       await engine.activate(pipeline, null);
       await journal.set(pipeline, { ...record, serving: null, previous: record.serving });
     }

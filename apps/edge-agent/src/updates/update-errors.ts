@@ -1,6 +1,6 @@
 import { EXECUTION_REASONS } from '@drover/contracts';
 import type { ExecutionReason } from '@drover/contracts';
-import { CallerError, OperationError } from '@drover/runtime';
+import { CallerError, DroverError, OperationError } from '@drover/runtime';
 
 /** None of the variants offered can run here. */
 export class NoCandidateError extends CallerError {
@@ -23,8 +23,18 @@ export class ArtifactDamagedError extends OperationError {
   readonly reason: ExecutionReason = 'digest-mismatch';
 }
 
+/** Codes of errors that inference throws, which knows nothing of executions. */
+const REASON_OF_CODE: Readonly<Record<string, ExecutionReason>> = {
+  'invalid-graph': 'graph-invalid',
+  'detector-contract': 'graph-invalid',
+  'golden-mismatch': 'golden-mismatch',
+  'signature-mismatch': 'signature-mismatch',
+  'inference-worker-lost': 'graph-invalid',
+};
+
 /** Why an execution fails with this error. */
 export function reasonOf(error: unknown): ExecutionReason {
   const reason = (error as { reason?: unknown } | null)?.reason;
-  return (EXECUTION_REASONS as readonly unknown[]).includes(reason) ? (reason as ExecutionReason) : 'internal';
+  if ((EXECUTION_REASONS as readonly unknown[]).includes(reason)) return reason as ExecutionReason;
+  return (error instanceof DroverError ? REASON_OF_CODE[error.code] : undefined) ?? 'internal';
 }

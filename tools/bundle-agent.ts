@@ -1,0 +1,33 @@
+/**
+ * Bundles the edge agent into two files, `apps/edge-agent/dist/agent.js` and `dist/inference-worker.js`: loading one file
+ * instead of several hundred is what makes it start fast and stay small. Only onnxruntime-node stays outside, as its
+ * native library has to be found beside it (and a board may bring its own build).
+ */
+import { fileURLToPath } from 'node:url';
+import { rolldown } from 'rolldown';
+
+const root = new URL('../', import.meta.url);
+const path = (relative: string): string => fileURLToPath(new URL(relative, root));
+
+const bundle = await rolldown({
+  input: {
+    agent: path('apps/edge-agent/src/program.ts'),
+    'inference-worker': path('libs/inference/src/worker.ts'),
+  },
+  platform: 'node',
+  external: ['onnxruntime-node'],
+  // Packages by their sources: the bundle never lags behind them.
+  resolve: { conditionNames: ['source', 'node', 'import', 'default'] },
+  treeshake: { moduleSideEffects: false },
+});
+await bundle.write({
+  dir: path('apps/edge-agent/dist'),
+  format: 'esm',
+  entryFileNames: '[name].js',
+  chunkFileNames: 'agent-[name].js',
+  // Error codes come from class names.
+  keepNames: true,
+  minify: { mangle: { keepNames: true }, compress: true },
+  sourcemap: false,
+});
+await bundle.close();
