@@ -1,1 +1,2 @@
-export {};
+export * from './src/client.ts';
+export * from './src/errors.ts';
