@@ -76,9 +76,12 @@ export class ArtifactFetcher {
     const turn = before.catch(() => undefined).then(() => this.#fetch(request));
     this.#underWay.set(request.digest, turn);
     try {
-      return await turn;
+      return await orAborted(turn, request.signal);
     } finally {
-      if (this.#underWay.get(request.digest) === turn) this.#underWay.delete(request.digest);
+      const ended = (): void => {
+        if (this.#underWay.get(request.digest) === turn) this.#underWay.delete(request.digest);
+      };
+      turn.then(ended, ended);
     }
   }
 
@@ -179,4 +182,16 @@ export class ArtifactFetcher {
     if (this.#https === null) return [this.#mqtt];
     return sizeBytes > mqttMaxBytes ? [this.#https, this.#mqtt] : [this.#mqtt, this.#https];
   }
+}
+
+/** A caller that gives up does not wait for the turn of another one. */
+function orAborted<T>(turn: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return turn;
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    const done = (): void => signal.removeEventListener('abort', onAbort);
+    turn.finally(done).then(resolve, reject);
+  });
 }

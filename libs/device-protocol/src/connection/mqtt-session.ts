@@ -64,6 +64,8 @@ export class MqttSession {
   /** @throws ConnectionRefusedError, ServerUnreachableError */
   async connected(): Promise<void> {
     const connack = new Promise<null>((resolve) => this.#client.once('connect', () => resolve(null)));
+    // A broker that refuses should close, but one that does not must not hold us.
+    this.#client.once('error', () => setImmediate(() => this.#client.stream.destroy()));
     const failure = await Promise.race([connack, this.#closed]);
     if (failure !== null) throw failure;
   }

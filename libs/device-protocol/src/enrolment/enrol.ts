@@ -2,8 +2,9 @@ import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto'
 import { enrolResponseSchema, parseEnrolmentToken, renewResponseSchema } from '@drover/contracts';
 import type { EnrolRequest, EnrolResponse, HardwareProfile } from '@drover/contracts';
 import { problemsOf } from '@drover/runtime';
+import type { FieldProblem } from '@drover/runtime';
 import { spkiPin, verifyKeySet } from '@drover/trust';
-import type { z } from 'zod';
+
 import { InvalidTokenError, ServerAnswerInvalidError, ServerUntrustedError } from '../errors.ts';
 import type { DeviceIdentity } from '../identity.ts';
 import { createDeviceKey } from './certificate-request.ts';
@@ -58,7 +59,9 @@ export async function enrol(options: EnrolOptions): Promise<DeviceIdentity> {
     pipelines: [...(pipelines ?? [])],
   };
   const answer = await postJson({ url, body, tls: { ca: [authority] }, timeoutMs, signal });
-  const response = parseAnswer(enrolResponseSchema, answer);
+  const parsed = enrolResponseSchema.safeParse(answer);
+  if (!parsed.success) throw malformed(problemsOf(parsed.error));
+  const response = parsed.data;
   requirePinned(response, token.pin);
   requireIssued(key.privateKeyPem, response.certificate, response.authorities);
   verifyKeySet(response.keys, response.rootKey, 0);
@@ -91,7 +94,9 @@ export async function renew(identity: DeviceIdentity, options: RenewOptions = {}
         timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
         signal: options.signal,
       });
-      const response = parseAnswer(renewResponseSchema, answer);
+      const parsed = renewResponseSchema.safeParse(answer);
+      if (!parsed.success) throw malformed(problemsOf(parsed.error));
+      const response = parsed.data;
       requireIssued(key.privateKeyPem, response.certificate, response.authorities);
       return { ...identity, ...response, privateKeyPem: key.privateKeyPem };
     } catch (error) {
@@ -109,12 +114,8 @@ export function renewalDueAt(certificatePem: string): number {
   return from + ((validToDate.getTime() - from) * 2) / 3;
 }
 
-function parseAnswer<T extends z.ZodType>(schema: T, answer: unknown): z.output<T> {
-  const parsed = schema.safeParse(answer);
-  if (parsed.success) return parsed.data;
-  throw new ServerAnswerInvalidError('The server answered with something else than an identity', {
-    problems: problemsOf(parsed.error),
-  });
+function malformed(problems: FieldProblem[]): ServerAnswerInvalidError {
+  return new ServerAnswerInvalidError('The server answered with something else than an identity', { problems });
 }
 
 function requirePinned(response: EnrolResponse, pin: string): void {

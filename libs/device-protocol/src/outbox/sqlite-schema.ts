@@ -36,7 +36,7 @@ export function openStore(path: string): DatabaseSync {
   try {
     // SQLite gives its journal files the permissions of the database.
     closeSync(openSync(path, 'a', 0o600));
-    database = new DatabaseSync(path, { timeout: 2_000 });
+    database = new DatabaseSync(path, { timeout: 500 });
     database.exec(`
       PRAGMA locking_mode = EXCLUSIVE;
       PRAGMA journal_mode = WAL;
