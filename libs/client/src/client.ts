@@ -102,7 +102,7 @@ export class DroverClient {
     const response = await this.#fetch(this.#address(api.artifacts.upload), {
       method: 'POST',
       headers: { 'content-type': mediaType },
-      body: bytes as BodyInit,
+      body: bytes,
       duplex: 'half',
       ...(signal ? { signal } : {}),
     } as RequestInit);

@@ -5,9 +5,11 @@ import type { Fault } from '@drover/runtime';
 /** The server said no: its problem document, whose `code` is stable. */
 export class ApiProblemError extends CallerError {
   override readonly fault: Fault;
+  readonly problem: Problem;
 
-  constructor(readonly problem: Problem) {
+  constructor(problem: Problem) {
     super(problem.detail, { problems: problem.problems ?? [] });
+    this.problem = problem;
     this.fault = problem.status >= 500 ? 'operation' : 'caller';
   }
 
