@@ -11,6 +11,9 @@ import type { PostgresPackage } from './postgres-package.ts';
 import { provideBinaries } from './server-binaries.ts';
 import { serverUserOfThisMachine } from './server-user.ts';
 
+/** All but what only a running server needs: a thousand small files. */
+const isNeeded = (path: string): boolean => !/share\/postgresql\/|lib\/postgresql\/|\.a$/.test(path);
+
 let top: string;
 let bare: PostgresPackage;
 beforeAll(async () => {
@@ -20,7 +23,7 @@ beforeAll(async () => {
   const { folder, links } = await findPostgresPackage();
   const copy = join(top, 'home', 'package');
   await mkdir(join(top, 'home'), { mode: 0o700 });
-  await cp(folder, copy, { recursive: true, verbatimSymlinks: true });
+  await cp(folder, copy, { recursive: true, verbatimSymlinks: true, filter: isNeeded });
   for (const { target } of links) await rm(join(copy, target), { force: true });
   bare = await readPostgresPackage(copy);
 });
