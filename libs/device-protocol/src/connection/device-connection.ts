@@ -68,6 +68,7 @@ export class DeviceConnection extends EventEmitter<DeviceConnectionEvents> {
   #heartbeat: NodeJS.Timeout | null = null;
   #lastSentAt = 0;
   #hurried = false;
+  #leaving = false;
 
   constructor(options: DeviceConnectionOptions) {
     super();
@@ -78,6 +79,8 @@ export class DeviceConnection extends EventEmitter<DeviceConnectionEvents> {
     this.#backoff = options.backoff ?? new Backoff(500, 60_000);
     this.#heartbeatMs = options.heartbeatMs ?? 30_000;
     this.topics = deviceTopics(options.identity.fleet, options.identity.device);
+    // One per transfer under way and part of an agent; the default bound takes that for a leak.
+    this.setMaxListeners(64);
   }
 
   get online(): boolean {
@@ -113,7 +116,8 @@ export class DeviceConnection extends EventEmitter<DeviceConnectionEvents> {
   /** Says goodbye (status offline, retained) where there is a connection, and ends. Final. */
   async stop(): Promise<void> {
     const session = this.#session;
-    if (session !== null && !this.#stopping.signal.aborted) {
+    if (session !== null && !this.#leaving) {
+      this.#leaving = true;
       const goodbye = this.publish(this.topics.status, this.#status(false), { qos: 1, retain: true }).catch(
         () => undefined,
       );
@@ -139,6 +143,8 @@ export class DeviceConnection extends EventEmitter<DeviceConnectionEvents> {
 
   /** Publishes the status now, e.g. because `desiredSeen` changed. Without a connection it does nothing: connecting does it. */
   announce(): void {
+    // What was said last counts: after the goodbye nothing may say online again.
+    if (this.#leaving) return;
     this.#session?.publish(this.topics.status, this.#status(true), { qos: 1, retain: true }, () => undefined);
     this.#lastSentAt = this.#clock.monotonic();
   }
