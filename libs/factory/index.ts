@@ -24,5 +24,5 @@ export { floatsToBase64 } from './src/release/golden-vectors.ts';
 export type { VariantPrecision } from './src/release/make-variants.ts';
 export { inspectOptimised } from './src/release/variant-checks.ts';
 export type { OptimisedGraphReport } from './src/release/variant-checks.ts';
-export { windowRowsOf, windowsOf } from './src/window-set.ts';
-export type { Recording, WindowSet, WindowShape } from './src/window-set.ts';
+export { windowsOf } from './src/window-set.ts';
+export type { Recording, WindowRows, WindowSet, WindowShape } from './src/window-set.ts';

@@ -44,16 +44,19 @@ export async function withSession<T>(
 
 /** Score and contributions of every window. @throws BrokenModelError when the model fails, or gives NaN or infinities */
 export function scoreWindows(model: Uint8Array, set: WindowSet): Promise<DetectorOutputs> {
-  return withSession(model, async (session) => {
-    const score = new Float32Array(set.count);
-    const contributions = new Float32Array(set.count * set.channels);
-    await eachBatch(session, set, ['score', 'contributions'], (outputs, at) => {
-      score.set(outputs.score!, at);
-      contributions.set(outputs.contributions!, at * set.channels);
-    });
-    if (!score.every(Number.isFinite)) throw new BrokenModelError('The model gives scores that are no numbers.');
-    return { score, contributions };
+  return withSession(model, (session) => scoreInSession(session, set));
+}
+
+/** The same in a session that is open already. */
+export async function scoreInSession(session: ort.InferenceSession, set: WindowSet): Promise<DetectorOutputs> {
+  const score = new Float32Array(set.count);
+  const contributions = new Float32Array(set.count * set.channels);
+  await eachBatch(session, set, ['score', 'contributions'], (outputs, at) => {
+    score.set(outputs.score!, at);
+    contributions.set(outputs.contributions!, at * set.channels);
   });
+  if (!score.every(Number.isFinite)) throw new BrokenModelError('The model gives scores that are no numbers.');
+  return { score, contributions };
 }
 
 /** Feeds the windows in batches and hands each batch's named float outputs to `visit`, with the index of its first window. */

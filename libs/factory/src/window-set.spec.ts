@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { InconsistentRecordingError } from './errors.ts';
-import { thinned, windowRowsOf, windowsOf } from './window-set.ts';
-import type { Recording } from './window-set.ts';
+import { eachWindowBatch, thinned, windowsOf } from './window-set.ts';
+import type { Recording, WindowSet } from './window-set.ts';
 
 const SHAPE = { window: 3, stride: 1, rateHz: 1, maxGapMs: 2_000 };
 
@@ -28,9 +28,21 @@ describe('cutting recordings into windows', () => {
     expect(windowsOf([recording([1, 2]), recording([3, 4])], SHAPE).count).toBe(0);
   });
 
-  it('says at which rows the windows end', () => {
+  it('says at which rows windows end and where the stream starts anew', async () => {
     const gap = recording([1, 2, 3, 4, 5, 6], [0, 1_000, 2_000, 60_000, 61_000, 62_000]);
-    expect([...windowRowsOf(gap, SHAPE)]).toEqual([2, 5]);
+    const batches: WindowSet[] = [];
+    const rows = await eachWindowBatch(gap, SHAPE, async (batch) => void batches.push(batch));
+    expect([...rows.ends]).toEqual([2, 5]);
+    expect([...rows.restarts]).toEqual([3]);
+    expect(batches.map(({ count, data }) => [count, ...data])).toEqual([[2, 1, 2, 3, 4, 5, 6]]);
+  });
+
+  it('gives a long recording in batches that together are all its windows', async () => {
+    const long = recording(Array.from({ length: 5_000 }, (_, i) => i));
+    const parts: number[] = [];
+    const rows = await eachWindowBatch(long, SHAPE, async ({ data }) => void parts.push(...data));
+    expect(rows.ends.length).toBe(4_998);
+    expect(parts).toEqual([...windowsOf([long], SHAPE).data]);
   });
 
   it('holds the last value where one is missing, and never gives NaN', () => {
@@ -47,6 +59,8 @@ describe('cutting recordings into windows', () => {
     expect(few.count).toBe(10);
     expect(Array.from({ length: 10 }, (_, n) => few.data[n * 3])).toEqual([5, 15, 25, 35, 45, 55, 65, 75, 85, 95]);
     expect(thinned(set, 1_000)).toBe(set);
+    const long = recording(Array.from({ length: 102 }, (_, i) => i));
+    expect(windowsOf([long], SHAPE, [0, Infinity], 10)).toEqual(few);
   });
 
   it('refuses recordings that do not belong together', () => {

@@ -35,58 +35,106 @@ export interface WindowSet {
   readonly overlap: number;
 }
 
+/** Windows at a time where a whole recording goes through a model. */
+const BATCH = 2_048;
+
 /**
  * Cuts recordings into windows with the very code that the agent runs, so that training sees what detection will see: no
  * window over a gap, a missing value holds the last one. The channels of all recordings must be the same.
  *
- * @param rowRange first row and row after the last to use of each recording, as in `slice`
+ * @param rows first row and row after the last to use of each recording, as in `slice`
+ * @param most more windows are thinned out evenly before they take memory
  * @throws InconsistentRecordingError
  */
 export function windowsOf(
   recordings: readonly Recording[],
   shape: WindowShape,
-  rowRange: readonly [from: number, to: number] = [0, Infinity],
+  rows: readonly [from: number, to: number] = [0, Infinity],
+  most = Infinity,
 ): WindowSet {
   const channels = channelsOf(recordings).length;
   const size = shape.window * channels;
-  const parts: Float32Array[] = [];
+  let available = 0;
+  for (const recording of recordings) for (const step of cut(recording, shape, rows)) if (step.window) available += 1;
+  const count = Math.min(available, most);
+  const chosen = evenly(count, available);
+  const data = new Float32Array(count * size);
+  let seen = 0;
+  let taken = 0;
   for (const recording of recordings) {
-    eachWindow(recording, shape, rowRange, (builder) => {
-      const window = new Float32Array(size);
-      builder.copyWindow(window);
-      parts.push(window);
-    });
+    for (const { window, builder } of cut(recording, shape, rows)) {
+      if (!window) continue;
+      if (seen === chosen[taken]) {
+        builder.copyWindow(data, taken * size);
+        taken += 1;
+      }
+      seen += 1;
+    }
   }
-  const data = new Float32Array(parts.length * size);
-  for (const [index, part] of parts.entries()) data.set(part, index * size);
-  return {
-    data,
-    count: parts.length,
-    window: shape.window,
-    channels,
-    overlap: Math.ceil(shape.window / shape.stride) - 1,
-  };
+  const overlap = Math.ceil(((Math.ceil(shape.window / shape.stride) - 1) * count) / Math.max(1, available));
+  return { data, count, window: shape.window, channels, overlap };
 }
 
-/** Rows at which a window of the recording ends, in the order of `windowsOf`. */
-export function windowRowsOf(recording: Recording, shape: WindowShape): Int32Array {
-  const rows: number[] = [];
-  eachWindow(recording, shape, [0, Infinity], (_, row) => rows.push(row));
-  return Int32Array.from(rows);
+/** Where the windows of a recording lie. */
+export interface WindowRows {
+  /** Rows at which a window ends, ascending. */
+  readonly ends: Int32Array;
+  /** Rows that did not continue what was before them: after a gap, or after a channel was away for too long. */
+  readonly restarts: Int32Array;
 }
 
-function eachWindow(
+/**
+ * Every window of a recording in the order of time, some at a time, so that memory does not grow with its length. The
+ * batch is reused: copy what you keep.
+ */
+export async function eachWindowBatch(
   recording: Recording,
   shape: WindowShape,
-  [from, to]: readonly [number, number],
-  visit: (builder: WindowBuilder, row: number) => void,
-): void {
+  visit: (batch: WindowSet) => Promise<void>,
+): Promise<WindowRows> {
+  const channels = channelsOf([recording]).length;
+  const { window } = shape;
+  const data = new Float32Array(BATCH * window * channels);
+  const ends: number[] = [];
+  const restarts: number[] = [];
+  let count = 0;
+  const flush = async (): Promise<void> => {
+    if (count > 0)
+      await visit({ data: data.subarray(0, count * window * channels), count, window, channels, overlap: 0 });
+    count = 0;
+  };
+  for (const step of cut(recording, shape, [0, Infinity])) {
+    if (step.restarted) restarts.push(step.row);
+    if (!step.window) continue;
+    step.builder.copyWindow(data, count * window * channels);
+    ends.push(step.row);
+    count += 1;
+    if (count === BATCH) await flush();
+  }
+  await flush();
+  return { ends: Int32Array.from(ends), restarts: Int32Array.from(restarts) };
+}
+
+/** What one row led to. Reused: read it before the next. */
+interface CutStep {
+  row: number;
+  /** A window ends with this row; the builder holds it. */
+  window: boolean;
+  restarted: boolean;
+  readonly builder: WindowBuilder;
+}
+
+function* cut(recording: Recording, shape: WindowShape, [from, to]: readonly [number, number]): Generator<CutStep> {
   const { window, stride, rateHz, maxGapMs } = shape;
   const width = recording.channels.length;
   const builder = new WindowBuilder({ channelCount: width, window, stride, warmup: 0, maxGapMs, stale: 'restart' });
+  const step: CutStep = { row: 0, window: false, restarted: false, builder };
   for (let row = from; row < Math.min(to, recording.rows); row += 1) {
     const timeMs = recording.timesMs?.[row] ?? (row * 1_000) / rateHz;
-    if (builder.push(timeMs, recording.values, row * width) === 'ready') visit(builder, row);
+    step.row = row;
+    step.window = builder.push(timeMs, recording.values, row * width) === 'ready';
+    step.restarted = builder.restarted;
+    yield step;
   }
 }
 
@@ -116,12 +164,12 @@ export function channelsOf(recordings: readonly Recording[]): readonly string[] 
 /** At most `most` windows, evenly spread. The same set when there are no more. */
 export function thinned(set: WindowSet, most: number): WindowSet {
   if (set.count <= most) return set;
-  const step = set.count / most;
-  const chosen = selectWindows(
-    set,
-    Array.from({ length: most }, (_, index) => Math.floor((index + 0.5) * step)),
-  );
-  return { ...chosen, overlap: Math.ceil(set.overlap / step) };
+  return { ...selectWindows(set, evenly(most, set.count)), overlap: Math.ceil((set.overlap * most) / set.count) };
+}
+
+/** `count` indices below `available`, each in the middle of its share. */
+export function evenly(count: number, available: number): number[] {
+  return Array.from({ length: count }, (_, index) => Math.floor(((index + 0.5) * available) / count));
 }
 
 /** The windows at these indices, in their order. */
@@ -132,9 +180,17 @@ export function selectWindows(set: WindowSet, indices: readonly number[]): Windo
   return { ...set, data, count: indices.length };
 }
 
+/** The windows of both, one set after the other. */
 export function concatWindows(a: WindowSet, b: WindowSet): WindowSet {
-  const data = new Float32Array(a.data.length + b.data.length);
-  data.set(a.data);
-  data.set(b.data, a.data.length);
-  return { ...a, data, count: a.count + b.count };
+  return { ...a, data: concatFloats([a.data, b.data]), count: a.count + b.count };
+}
+
+export function concatFloats(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }

@@ -1,8 +1,8 @@
 import { countPoints, createPolicy } from '@drover/detection';
 import type { PointCounts, PolicySpec } from '@drover/detection';
-import { scoreWindows } from '../detector-session.ts';
-import { windowRowsOf, windowsOf } from '../window-set.ts';
-import type { Recording, WindowShape } from '../window-set.ts';
+import { scoreInSession, withSession } from '../detector-session.ts';
+import { concatFloats, eachWindowBatch } from '../window-set.ts';
+import type { Recording, WindowRows, WindowShape } from '../window-set.ts';
 
 /** A recording with labels, and from which row on they count (what comes before may have been trained on). */
 export interface EvaluationRecording {
@@ -10,41 +10,47 @@ export interface EvaluationRecording {
   readonly fromRow?: number;
 }
 
-export interface RecordingScores {
-  /** Rows at which a window ends. */
-  readonly rows: Int32Array;
+export interface RecordingScores extends WindowRows {
   /** One score per window. */
   readonly scores: Float32Array;
 }
 
 /** Runs a model over a recording, window by window as a device would. */
-export async function scoreRecording(
-  model: Uint8Array,
-  recording: Recording,
-  shape: WindowShape,
-): Promise<RecordingScores> {
-  const { score } = await scoreWindows(model, windowsOf([recording], shape));
-  return { rows: windowRowsOf(recording, shape), scores: score };
+export function scoreRecording(model: Uint8Array, recording: Recording, shape: WindowShape): Promise<RecordingScores> {
+  return withSession(model, async (session) => {
+    const parts: Float32Array[] = [];
+    const rows = await eachWindowBatch(recording, shape, async (batch) => {
+      parts.push((await scoreInSession(session, batch)).score);
+    });
+    return { ...rows, scores: concatFloats(parts) };
+  });
 }
 
 /**
- * The alarm state after each row. Causal: a row's state depends on scores up to it only; between windows, and before the
- * first, the last state stands. The policy starts at `fromRow`, with no memory of what was trained on.
+ * The alarm state after each row. Causal: a row's state depends on scores up to it only. Between windows the last state
+ * stands; before the first, and from a gap to the next window, there is no alarm. The policy starts at `fromRow`, with no
+ * memory of what was trained on.
  */
 export function alarmsOf(
-  { rows, scores }: RecordingScores,
+  { ends, restarts, scores }: RecordingScores,
   length: number,
   policy: PolicySpec,
   fromRow = 0,
 ): Uint8Array {
   const alarms = new Uint8Array(length);
   const decide = createPolicy(policy);
-  let next = 0;
+  let window = 0;
+  let restart = 0;
   let active = false;
   for (let row = 0; row < length; row += 1) {
-    while (next < rows.length && rows[next]! <= row) {
-      if (rows[next]! >= fromRow) active = decide.decide([scores[next]!]).active;
-      next += 1;
+    if (restarts[restart] === row) {
+      decide.interrupt();
+      active = false;
+      restart += 1;
+    }
+    if (ends[window] === row) {
+      if (row >= fromRow) active = decide.decide([scores[window]!]).active;
+      window += 1;
     }
     alarms[row] = active ? 1 : 0;
   }
@@ -58,7 +64,7 @@ export function countsOf(
   policy: PolicySpec,
 ): PointCounts {
   const alarms = alarmsOf(scored, recording.rows, policy, fromRow);
-  return countPoints(recording.labels, alarms, Math.max(fromRow, scored.rows[0] ?? recording.rows));
+  return countPoints(recording.labels, alarms, Math.max(fromRow, scored.ends[0] ?? recording.rows));
 }
 
 /** Share of equal decisions of two alarm series, both `[rows]`, from a row on. 1 where nothing is compared. */

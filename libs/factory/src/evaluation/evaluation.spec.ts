@@ -8,10 +8,19 @@ import { injectFaults } from './synthetic-faults.ts';
 const POLICY = { kind: 'threshold', threshold: 1, releaseRatio: 0.5, minLength: 1 } as const;
 
 describe('alarms over a recording', () => {
-  const scored = { rows: Int32Array.of(2, 4, 6, 8), scores: Float32Array.of(0, 2, 0.6, 0.1) };
+  const scored = {
+    ends: Int32Array.of(2, 4, 6, 8),
+    restarts: new Int32Array(0),
+    scores: Float32Array.of(0, 2, 0.6, 0.1),
+  };
 
   it('hold between windows, with hysteresis', () => {
     expect([...alarmsOf(scored, 10, POLICY)]).toEqual([0, 0, 0, 0, 1, 1, 1, 1, 0, 0]);
+  });
+
+  it('end where the stream starts anew', () => {
+    const gap = { ...scored, restarts: Int32Array.of(6) };
+    expect([...alarmsOf(gap, 10, POLICY)]).toEqual([0, 0, 0, 0, 1, 1, 0, 0, 0, 0]);
   });
 
   it('never depend on what comes later', () => {

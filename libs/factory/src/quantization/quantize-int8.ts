@@ -12,6 +12,7 @@ import {
 import type { GraphProto, NodeProto, TensorProto, ValidModel } from '@drover/onnx';
 import { eachBatch, withSession } from '../detector-session.ts';
 import { UnsupportedGraphError } from '../errors.ts';
+import { concatFloats } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 import { chooseRange } from './activation-range.ts';
 import type { Uint8Range } from './activation-range.ts';
@@ -91,21 +92,11 @@ async function calibrate(
       for (const name of names) parts.get(name)?.push(Float32Array.from(outputs[name]!));
     }),
   );
-  return new Map([...parts].map(([name, list]) => [name, chooseRange(concat(list))]));
+  return new Map([...parts].map(([name, list]) => [name, chooseRange(concatFloats(list))]));
 }
 
 function floatType(): { tensorType: { elemType: number } } {
   return { tensorType: { elemType: DataType.FLOAT } };
-}
-
-function concat(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
 }
 
 function rewrite(graph: GraphProto, targets: readonly Target[], ranges: ReadonlyMap<string, Uint8Range>): GraphProto {

@@ -63,6 +63,8 @@ export interface BuiltRelease {
 }
 
 const PROBE_WINDOWS = 500;
+/** More are thinned out evenly: bounds memory however long the recordings are. A family may use fewer. */
+const MOST_TRAINING_WINDOWS = 20_000;
 
 /**
  * Trains a model on recordings and makes a release of it: variants, their artifacts, thresholds, golden vectors, metrics.
@@ -82,7 +84,7 @@ export async function buildRelease(options: BuildOptions): Promise<BuiltRelease>
   const channels = channelsOf([...recordings, ...evaluation.map(({ recording }) => recording)]);
   refuseEmptyChannels(recordings, channels);
   const shape = shapeOf(recordings, options, defaultWindowOf(family, channels.length));
-  const windows = windowsOf(recordings, shape, options.trainRows);
+  const windows = windowsOf(recordings, shape, options.trainRows, MOST_TRAINING_WINDOWS);
 
   enter(10, 'training');
   const detector = trainFamily(family, windows);

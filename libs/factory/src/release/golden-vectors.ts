@@ -1,7 +1,7 @@
 import type { GoldenOutputs, Precision } from '@drover/contracts';
 import { scoreWindows } from '../detector-session.ts';
 import { injectFaults } from '../evaluation/synthetic-faults.ts';
-import { concatWindows, selectWindows } from '../window-set.ts';
+import { concatWindows, evenly, selectWindows } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 
 const NORMAL = 4;
@@ -21,11 +21,7 @@ const TOLERANCES: Record<Precision, { absolute: number; relative: number }> = {
 
 /** A few windows of normal operation, evenly spread, and one with each kind of fault. */
 export function goldenWindows(training: WindowSet, random: () => number): WindowSet {
-  const pick = (count: number): WindowSet =>
-    selectWindows(
-      training,
-      Array.from({ length: count }, (_, index) => Math.floor(((index + 0.5) * training.count) / count)),
-    );
+  const pick = (count: number): WindowSet => selectWindows(training, evenly(count, training.count));
   return concatWindows(pick(NORMAL), injectFaults(pick(FAULTY), random, { smallest: 4, largest: 8 }));
 }
 
