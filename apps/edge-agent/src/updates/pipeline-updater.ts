@@ -32,6 +32,7 @@ export class PipelineUpdater {
   readonly #parts: UpdaterParts;
   #target: DesiredPipeline | null | undefined = undefined;
   #step: AbortController | null = null;
+  #resting = false;
   #nudge: AbortController = new AbortController();
 
   constructor(name: string, parts: UpdaterParts) {
@@ -51,8 +52,14 @@ export class PipelineUpdater {
     this.nudge();
   }
 
+  /** Whether there was nothing to do, or nothing yet, when it last looked. */
+  get resting(): boolean {
+    return this.#resting;
+  }
+
   /** Look again: something has changed. */
   nudge(): void {
+    this.#resting = false;
     this.#nudge.abort();
   }
 
@@ -115,7 +122,9 @@ export class PipelineUpdater {
 
   async #rest(forMs: number | null, signal: AbortSignal): Promise<void> {
     const until = AbortSignal.any([this.#nudge.signal, signal]);
+    this.#resting = !until.aborted;
     // Longer waits than a timer can take are looked at again in a day.
     await sleep(Math.min(forMs ?? 86_400_000, 86_400_000), until).catch(() => undefined);
+    this.#resting = false;
   }
 }

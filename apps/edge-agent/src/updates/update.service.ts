@@ -76,6 +76,11 @@ export class UpdateService {
     this.#updaters.get(pipeline)?.nudge();
   }
 
+  /** Whether no pipeline has anything to do at the moment. */
+  get resting(): boolean {
+    return [...this.#updaters.values()].every((updater) => updater.resting);
+  }
+
   /** What a pipeline runs: the release on probation, else the verified one. */
   running(pipeline: string): ServedRelease | null {
     const { attempt, serving } = this.#parts.journal.get(pipeline);
