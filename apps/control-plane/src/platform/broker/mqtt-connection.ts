@@ -22,6 +22,7 @@ export class MqttConnection {
   ready = false;
   /** Nothing that still arrives counts. */
   closing = false;
+  failed = false;
   /** The same client has connected again. */
   superseded = false;
   readonly #filters = new Map<string, DeliveryQos>();
@@ -49,6 +50,10 @@ export class MqttConnection {
 
   get subscriptions(): number {
     return this.#filters.size;
+  }
+
+  hasSubscribed(filter: string): boolean {
+    return this.#filters.has(filter);
   }
 
   subscribed(filter: string, qos: number): void {

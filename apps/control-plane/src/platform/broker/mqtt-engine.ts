@@ -82,7 +82,10 @@ export class MqttEngine<C extends MqttConnection> {
       authenticate: (client, _user, _password, done) => this.#authenticate(client, done as never),
       authorizePublish: (client, packet, done) => this.#authorizePublish(client, packet, done as never),
       authorizeSubscribe: (client, subscription, done) => {
-        const error = this.#refuseSubscription(connectionOf<C>(client), subscription.topic);
+        const connection = connectionOf<C>(client);
+        const error = this.#refuseSubscription(connection, subscription.topic);
+        // Noted here and not when it is acknowledged: a packet can bring many filters, and they count together.
+        if (!error) connection.subscribed(subscription.topic, subscription.qos);
         done(error, error ? null : subscription);
       },
     });
@@ -101,10 +104,6 @@ export class MqttEngine<C extends MqttConnection> {
     broker.on('connackSent', (packet, client) => {
       const connection = connectionOf<C>(client);
       connection.ready = packet.returnCode === 0 && !connection.closing;
-    });
-    broker.on('subscribe', (subscriptions, client) => {
-      const connection = connectionOf<C>(client);
-      for (const { topic, qos } of subscriptions) if ((qos as number) < 128) connection.subscribed(topic, qos);
     });
     broker.on('unsubscribe', (filters, client) => {
       for (const filter of filters) connectionOf<C>(client).unsubscribed(filter);
@@ -223,8 +222,7 @@ export class MqttEngine<C extends MqttConnection> {
     let reason: string | undefined;
     if (connection.closing) return new PacketRefusedError('The connection is being closed');
     if (!rules.maySubscribe(connection, filter)) reason = 'subscribe';
-    else if (connection.subscriptions >= MAX_FILTERS && connection.grantedQos(filter) === null)
-      reason = 'subscriptions';
+    else if (connection.subscriptions >= MAX_FILTERS && !connection.hasSubscribed(filter)) reason = 'subscriptions';
     else if (connection.congested) reason = 'stalled';
     if (reason === undefined) return null;
     rules.refused(reason, connection, filter);
@@ -234,6 +232,9 @@ export class MqttEngine<C extends MqttConnection> {
   #failed(client: Client, error: Error): void {
     const connection = connectionOf<C>(client);
     connection.closing = true;
+    // Everything that waited for the connection fails with it; the first failure says why.
+    if (connection.failed) return;
+    connection.failed = true;
     if (error instanceof PacketRefusedError || error instanceof NotCommittedError) return;
     const reason = REASONS[error.message] ?? ('code' in error ? undefined : 'protocol');
     if (reason !== undefined) this.#options.rules.refused(reason, connection, error.message);
