@@ -32,13 +32,19 @@ export type DeviceMessageHandler = (message: DeviceMessage) => Promise<void>;
 
 /** Sends to devices, whatever broker carries it. */
 export interface DevicePublisher {
+  /**
+   * What a PUBACK is worth to a device: `puback`, it is the commit; `ack`, only the broker's receipt, and the gateway confirms
+   * what it has committed.
+   */
+  readonly acknowledgement: 'puback' | 'ack';
   /** Whether the device is connected to this gateway. */
   isConnected(device: string): boolean;
+  /** @returns whether somebody took it: false where the device is away or has not subscribed. Nothing is queued */
   publish(
     topic: string,
     payload: Uint8Array,
     options?: { readonly retain?: boolean; readonly qos?: 0 | 1 },
-  ): Promise<void>;
+  ): Promise<boolean>;
   /** Drops the device's connection and removes its session, queue and retained messages. */
   purge(fleet: string, device: string): Promise<void>;
 }

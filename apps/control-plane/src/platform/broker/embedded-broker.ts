@@ -62,6 +62,7 @@ const REMEMBER_PURGE_MS = 120_000;
  * - After `purge` nothing of the device is accepted, nothing is sent to it, and nothing is kept for it.
  */
 export class EmbeddedBroker implements DevicePublisher {
+  readonly acknowledgement = 'puback';
   readonly #options: EmbeddedBrokerOptions;
   readonly #clock: Clock;
   readonly #logger: Logger;
@@ -138,17 +139,17 @@ export class EmbeddedBroker implements DevicePublisher {
     topic: string,
     payload: Uint8Array,
     options: { readonly retain?: boolean; readonly qos?: 0 | 1 } = {},
-  ): Promise<void> {
+  ): Promise<boolean> {
     const parsed = parseDeviceTopic(topic);
     if (parsed?.from !== 'server') throw new TopicNotServersError(`The server does not publish on ${topic}`);
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
     if (options.retain) this.#retained.set(topic, bytes);
     const connection = this.#engine.find(parsed.device);
-    if (connection?.principal?.fleet !== parsed.fleet) return;
+    if (connection?.principal?.fleet !== parsed.fleet) return false;
     const granted = connection.grantedQos(topic);
-    if (granted === null) return;
+    if (granted === null) return false;
     this.#metrics.sent();
-    await connection.send(topic, bytes, granted === 0 ? 0 : (options.qos ?? 1));
+    return connection.send(topic, bytes, granted === 0 ? 0 : (options.qos ?? 1));
   }
 
   async purge(fleet: string, device: string): Promise<void> {
