@@ -166,6 +166,9 @@ export class Device {
     });
     ends.defer(async () => void (await Promise.all(runners.map((runner) => runner.stop()))));
     for (const runner of runners) runner.start();
+    for (const name of Object.keys(config.pipelines)) {
+      if (updates.running(name) !== null) void this.#tellFirstScore(name, pipelines, until);
+    }
 
     const twin = new TwinService({
       connection,
@@ -242,6 +245,12 @@ export class Device {
     connection.on('online', () => (told = ''));
     connection.on('invalid', ({ topic, error }) => logger.warn({ topic, code: error.code }, error.message));
     return connection;
+  }
+
+  /** A device that has a release shall detect again soon after power comes back; how soon can be seen here. */
+  async #tellFirstScore(pipeline: string, pipelines: PipelineService, until: AbortSignal): Promise<void> {
+    const first = await pipelines.firstScore(pipeline, AbortSignal.any([until, AbortSignal.timeout(60_000)]));
+    if (first !== null) this.#parts.logger.info({ pipeline, ...first }, 'first score');
   }
 
   async #obey(

@@ -8,7 +8,7 @@
  */
 import { decodeFloats, InferenceHost } from '@drover/inference';
 import type { AnomalyNews, FaultNews, InferenceHostOptions, PipelineStats } from '@drover/inference';
-import { messageOf } from '@drover/runtime';
+import { messageOf, sleep } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import type { Sample } from '../sensors/sensor.ts';
 import type { EventReporter } from '../telemetry/event-reporter.ts';
@@ -58,6 +58,7 @@ interface Pipeline {
 }
 
 const SAVE_STATES_MS = 60_000;
+const FIRST_SCORE_POLL_MS = 20;
 
 export class PipelineService implements ReleaseEngine {
   readonly #parts: PipelineServiceParts;
@@ -116,6 +117,16 @@ export class PipelineService implements ReleaseEngine {
       windows: stats?.windows ?? 0,
       lastScoreAt: stats?.scores?.lastAt ?? pipeline.lastScoreAt,
     };
+  }
+
+  /** When a pipeline has decided on its first window since the process began; null where the signal aborts before. */
+  async firstScore(name: string, signal: AbortSignal): Promise<{ sinceStartMs: number } | null> {
+    while (!signal.aborted) {
+      const stats = await this.#host.stats(name).catch(() => null);
+      if ((stats?.windows ?? 0) > 0) return { sinceStartMs: Math.round(process.uptime() * 1_000) };
+      await sleep(FIRST_SCORE_POLL_MS, signal).catch(() => undefined);
+    }
+    return null;
   }
 
   channels(name: string): readonly string[] {
