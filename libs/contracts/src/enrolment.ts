@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { idSchema, nameSchema, tagsSchema } from './ids.ts';
-import { signedDocumentSchema } from './envelope.ts';
+import { envelopeSchema, signedDocumentSchema } from './envelope.ts';
+import { problemSchema } from './problem.ts';
 import { hardwareProfileSchema } from './tiers.ts';
 
 /**
@@ -55,3 +56,13 @@ export const renewResponseSchema = z.object({
   https: enrolResponseSchema.shape.https,
 });
 export type RenewResponse = z.infer<typeof renewResponseSchema>;
+
+/**
+ * The refusal (401) of a certificate whose device was decommissioned while it was away: it carries the order to erase, signed like
+ * every command, which could not be delivered over MQTT any more.
+ */
+export const decommissionedProblemSchema = problemSchema.extend({
+  code: z.literal('device-decommissioned'),
+  erase: envelopeSchema,
+});
+export type DecommissionedProblem = z.infer<typeof decommissionedProblemSchema>;

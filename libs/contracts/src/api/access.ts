@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { KEY_PURPOSES } from '../envelope.ts';
 import { idSchema, instantSchema, nameSchema } from '../ids.ts';
 import { roleSchema } from '../statuses.ts';
 import { defineRoutes, pageOf, pageQuerySchema, sortBy } from './route.ts';
@@ -132,6 +133,53 @@ export const eventRoutes = defineRoutes('events', {
       after: z.string().max(100).optional(),
     }),
     response: 'events',
+    status: 200,
+  },
+});
+
+/** The public half of a key that signs what devices trust. */
+export const signingKeySchema = z.object({
+  id: idSchema,
+  purpose: z.enum(['root', ...KEY_PURPOSES]),
+  /** Ed25519, base64url. */
+  publicKey: z.string(),
+  createdAt: instantSchema,
+  /** Set: devices that have the newest key set do not accept it any more. */
+  retiredAt: instantSchema.nullable(),
+});
+export type SigningKeyResource = z.infer<typeof signingKeySchema>;
+
+export const signingKeysSchema = z.object({
+  /** Of the key set that devices are sent. */
+  version: z.number().int(),
+  /** What devices pin when they enrol. */
+  rootKey: z.string(),
+  items: z.array(signingKeySchema),
+});
+
+export const keyRoutes = defineRoutes('keys', {
+  list: {
+    method: 'GET',
+    path: '/keys',
+    summary: 'Keys that sign instructions and manifests, and the version of the key set',
+    access: 'instance',
+    response: signingKeysSchema,
+    status: 200,
+  },
+  rotate: {
+    method: 'POST',
+    path: '/keys/:purpose/rotate',
+    summary: 'Make a new key for a purpose (twin, manifest); the old ones stay accepted until they are retired',
+    access: 'instance',
+    response: signingKeysSchema,
+    status: 200,
+  },
+  retire: {
+    method: 'POST',
+    path: '/keys/:purpose/retire',
+    summary: 'Withdraw all but the newest key of a purpose',
+    access: 'instance',
+    response: signingKeysSchema,
     status: 200,
   },
 });

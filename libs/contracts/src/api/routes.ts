@@ -1,4 +1,4 @@
-import { apiKeyRoutes, auditRoutes, eventRoutes, fleetRoutes } from './access.ts';
+import { apiKeyRoutes, auditRoutes, eventRoutes, fleetRoutes, keyRoutes } from './access.ts';
 import { anomalyRoutes, deviceRoutes, enrolmentTokenRoutes, groupRoutes, rejectRoutes, tierRoutes } from './devices.ts';
 import { artifactRoutes, modelRoutes, releaseRoutes } from './models.ts';
 import { executionRoutes, rolloutRoutes } from './rollouts.ts';
@@ -7,6 +7,7 @@ import { executionRoutes, rolloutRoutes } from './rollouts.ts';
 export const api = {
   fleets: fleetRoutes,
   apiKeys: apiKeyRoutes,
+  keys: keyRoutes,
   audit: auditRoutes,
   events: eventRoutes,
   devices: deviceRoutes,

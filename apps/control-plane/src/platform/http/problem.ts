@@ -8,6 +8,10 @@ const STATUS_BY_CODE: Record<string, number> = {
   forbidden: 403,
   'payload-too-large': 413,
   'unsupported-media-type': 415,
+  'method-not-allowed': 405,
+  'enrolment-token-invalid': 403,
+  'device-decommissioned': 401,
+  'too-many-attempts': 429,
 };
 
 const TITLES: Record<number, string> = {
@@ -19,6 +23,7 @@ const TITLES: Record<number, string> = {
   409: 'Conflict',
   413: 'Too large',
   415: 'Unsupported media type',
+  429: 'Too many attempts',
   500: 'Internal error',
   503: 'Unavailable',
 };

@@ -91,6 +91,8 @@ export class KeyStore {
    */
   async rotate(tx: Transaction, purpose: KeyPurpose): Promise<void> {
     await tx.$executeRaw`SELECT pg_advisory_xact_lock(${KEYS_LOCK})`;
+    // Another process may have rotated since the keys were loaded; its keys must not be lost from the key set.
+    await this.reload();
     const pair = await this.#create(tx, purpose);
     await this.#publishNext(tx, [...this.#keys.filter((key) => !key.retired), { purpose, pair }]);
   }
@@ -98,6 +100,7 @@ export class KeyStore {
   /** Withdraws all but the newest key of a purpose: devices that take the new key set no longer accept them. */
   async retire(tx: Transaction, purpose: KeyPurpose): Promise<void> {
     await tx.$executeRaw`SELECT pg_advisory_xact_lock(${KEYS_LOCK})`;
+    await this.reload();
     const newest = this.#keys.findLast((key) => key.purpose === purpose && !key.retired);
     const kept = this.#keys.filter((key) => !key.retired && (key.purpose !== purpose || key === newest));
     await tx.signingKey.updateMany({
