@@ -1,4 +1,5 @@
 export * from './src/backoff.ts';
+export * from './src/child-program.ts';
 export * from './src/clock.ts';
 export * from './src/config.ts';
 export * from './src/errors.ts';
