@@ -37,6 +37,7 @@ const CLASSES = [
   PipelineExistsError,
   DetectorExistsError,
   DetectorInUseError,
+  InferenceWorkerLostError,
 ] as const;
 
 /** An error as it crosses from the worker's thread: a class does not survive the copy. */

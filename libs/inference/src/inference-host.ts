@@ -1,25 +1,24 @@
-import { Worker } from 'node:worker_threads';
 import type { ResourceLimits } from 'node:worker_threads';
 import { Backoff, messageOf, sleep } from '@drover/runtime';
 import type { AnomalyUpdate } from '@drover/detection';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import type { PathFault, PathState } from './detection-path.ts';
-import { InferenceWorkerLostError, PipelineExistsError, UnknownPipelineError, fromPlainError } from './errors.ts';
+import { InferenceWorkerLostError, PipelineExistsError, UnknownPipelineError } from './errors.ts';
 import type { GoldenReport, GoldenVectors } from './golden-check.ts';
 import { HostedPipeline } from './hosted-pipeline.ts';
 import type { HostedPipelineOptions } from './hosted-pipeline.ts';
 import { monotonicMs } from './sample-ring.ts';
+import { WorkerLink } from './worker-link.ts';
+import type { WorkerNews } from './worker-link.ts';
 import type {
   Activation,
   DetectorSpec,
-  FromWorker,
   PipelineSnapshot,
   PipelineStats,
   PreparedDetector,
   ProviderProbe,
   RequestName,
   WorkerRequests,
-  WorkerSetup,
 } from './worker-messages.ts';
 
 export interface AnomalyNews {
@@ -58,13 +57,8 @@ export interface InferenceHostOptions {
   readonly statsIntervalMs?: number | undefined;
 }
 
-interface Pending {
-  resolve(answer: unknown): void;
-  reject(error: unknown): void;
-}
-
 /** Small on purpose: buffers live outside, and a heap that may not grow is collected instead. */
-const DEFAULT_LIMITS: ResourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 8 };
+const DEFAULT_LIMITS: ResourceLimits = { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 4 };
 
 /**
  * The main thread's side of inference. Loads detectors into a worker, feeds it samples through shared memory, and brings
@@ -79,14 +73,12 @@ export class InferenceHost {
   readonly #options: InferenceHostOptions;
   readonly #listener: InferenceListener;
   readonly #pipelines = new Map<string, HostedPipeline>();
-  readonly #pending = new Map<number, Pending>();
   readonly #backoff = new Backoff(100, 30_000);
-  #worker: Worker | null = null;
+  #link: WorkerLink | null = null;
   #ready: Promise<void> = unavailable('Inference was not started');
   /** Ends the waiting between two tries to come back. */
   #life = new AbortController();
   #comingBack = false;
-  #requests = 0;
   #nextIndex = 0;
 
   constructor(options: InferenceHostOptions) {
@@ -101,21 +93,25 @@ export class InferenceHost {
     await this.#ready;
   }
 
-  /** Ends the worker. Anomalies stay open; take a `snapshot` before to go on with them later. */
+  /**
+   * Ends the worker between two runs. Anomalies stay open; take a `snapshot` before to go on with them later. Always to
+   * be awaited before the process exits: a thread that ends inside of ONNX Runtime aborts the process.
+   */
   async stop(): Promise<void> {
     this.#life.abort();
+    const ready = this.#ready;
     this.#ready = unavailable('Inference was stopped');
-    await this.#worker?.terminate();
-    this.#failPending('Inference was stopped');
+    await ready.catch(() => undefined);
+    await this.#link?.close();
+    this.#link = null;
   }
 
   /**
-   * Replaces the worker by a fresh one, against slow leaks in native code. No sample and no state is lost.
+   * Replaces the worker by a fresh one, against slow leaks in native code. No sample and no state is lost; a benchmark
+   * that was under way fails.
    */
   async recycle(): Promise<void> {
-    for (const pipeline of this.#pipelines.values()) {
-      pipeline.keep(await this.#request('snapshot', { pipeline: pipeline.setup.name }));
-    }
+    await this.#ready;
     this.#comingBack = true;
     this.#ready = this.#replace();
     await this.#ready;
@@ -195,7 +191,7 @@ export class InferenceHost {
   push(pipeline: string, timeMs: number, values: ArrayLike<number>): boolean {
     const hosted = this.#pipelineOf(pipeline);
     const taken = hosted.writer.write(timeMs, monotonicMs(), values);
-    if (hosted.writer.takeSleeping()) this.#worker?.postMessage(hosted.index);
+    if (hosted.writer.takeSleeping()) this.#link?.ring(hosted.index);
     return taken;
   }
 
@@ -232,63 +228,35 @@ export class InferenceHost {
     args: WorkerRequests[K]['args'],
   ): Promise<WorkerRequests[K]['answer']> {
     await this.#ready;
-    return this.#send(name, args);
+    return this.#link!.request(name, args);
   }
 
-  #send<K extends RequestName>(name: K, args: WorkerRequests[K]['args']): Promise<WorkerRequests[K]['answer']> {
-    return new Promise((resolve, reject) => {
-      const id = (this.#requests += 1);
-      this.#pending.set(id, { resolve: resolve as Pending['resolve'], reject });
-      // Nothing is transferred: a model's bytes are kept for the next worker.
-      this.#worker!.postMessage({ id, name, args }, []);
-    });
-  }
-
-  /** @returns when the worker says that it runs */
-  #spawn(): Promise<void> {
-    const url = this.#options.workerUrl ?? ownWorkerUrl();
-    const workerData: WorkerSetup = {
-      runtimePackage: this.#options.runtimePackage,
-      statsIntervalMs: this.#options.statsIntervalMs ?? 1_000,
-    };
-    const worker = new Worker(url, {
-      name: 'drover-inference',
-      workerData,
+  async #spawn(): Promise<void> {
+    const link = new WorkerLink({
+      url: this.#options.workerUrl ?? ownWorkerUrl(),
+      setup: {
+        runtimePackage: this.#options.runtimePackage,
+        statsIntervalMs: this.#options.statsIntervalMs ?? 1_000,
+      },
       resourceLimits: this.#options.resourceLimits ?? DEFAULT_LIMITS,
-      // Sources import other packages' sources; built code imports built code.
-      ...(url.pathname.endsWith('.ts') ? { execArgv: ['--conditions=source'] } : {}),
+      onNews: (news) => this.#onNews(news),
+      onLost: (reason) => this.#onLost(reason),
     });
-    this.#worker = worker;
-    return new Promise((resolve, reject) => {
-      let reason = '';
-      let ready = false;
-      worker.on('error', (error) => {
-        reason = error instanceof Error ? error.message : String(error);
-      });
-      worker.on('exit', (code) => {
-        const text = `The inference worker ended (${reason === '' ? `exit code ${code}` : reason})`;
-        reject(new InferenceWorkerLostError(text));
-        if (this.#worker === worker) this.#worker = null;
-        this.#failPending(text);
-        if (ready && !this.#comingBack && !this.#life.signal.aborted) this.#onLost(text);
-      });
-      worker.on('message', (message: FromWorker) => {
-        if (message.type === 'ready') {
-          ready = true;
-          resolve();
-        } else this.#onMessage(message);
-      });
-    });
+    this.#link = link;
+    await link.start();
   }
 
   #onLost(reason: string): void {
+    // While everything is brought back, a request that fails says the same.
+    if (this.#comingBack) return;
     this.#listener.onWorkerLost?.(reason);
     this.#ready = this.#comeBack();
     this.#ready.catch(() => undefined);
   }
 
   async #replace(): Promise<void> {
-    await this.#worker?.terminate();
+    const parked = (await this.#link?.close()) ?? [];
+    for (const { pipeline, snapshot } of parked) this.#pipelines.get(pipeline)?.keep(snapshot);
     await this.#revive().catch(() => this.#comeBack());
   }
 
@@ -319,55 +287,38 @@ export class InferenceHost {
     if (snapshot !== null) pipeline.writer.rewind(snapshot.position);
     let key = servingKey ?? '';
     try {
-      await this.#send('add', pipeline.announcement(servingKey !== null));
+      await this.#link!.request('add', pipeline.announcement(servingKey !== null));
       for (const spec of specs.values()) {
         key = spec.key;
-        await this.#send('prepare', { pipeline: name, spec });
+        await this.#link!.request('prepare', { pipeline: name, spec });
       }
       if (servingKey === null) return;
-      await this.#send('activate', { pipeline: name, key: servingKey, state: snapshot?.state ?? null });
+      await this.#link!.request('activate', { pipeline: name, key: servingKey, state: snapshot?.state ?? null });
     } catch (error) {
       if (error instanceof InferenceWorkerLostError) throw error;
       this.#listener.onFault?.({ pipeline: name, key, code: 'restore-failed', message: messageOf(error) });
     }
   }
 
-  #failPending(reason: string): void {
-    for (const { reject } of this.#pending.values()) reject(new InferenceWorkerLostError(reason));
-    this.#pending.clear();
-  }
-
-  #onMessage(message: Exclude<FromWorker, { type: 'ready' }>): void {
-    switch (message.type) {
-      case 'answer':
-        this.#settle(message.id)?.resolve(message.answer);
-        break;
-      case 'refusal':
-        this.#settle(message.id)?.reject(fromPlainError(message.error));
-        break;
+  #onNews(news: WorkerNews): void {
+    switch (news.type) {
       case 'anomaly': {
-        const { pipeline, key, provider, update, snapshot } = message;
+        const { pipeline, key, provider, update, snapshot } = news;
         this.#pipelines.get(pipeline)?.keep(snapshot);
         this.#listener.onAnomaly({ pipeline, key, provider, update });
         break;
       }
       case 'stats':
-        this.#pipelines.get(message.stats.pipeline)?.keep(message.snapshot);
+        this.#pipelines.get(news.stats.pipeline)?.keep(news.snapshot);
         this.#backoff.reset();
-        this.#listener.onStats?.(message.stats);
+        this.#listener.onStats?.(news.stats);
         break;
       case 'fault': {
-        const { pipeline, key, fault } = message;
+        const { pipeline, key, fault } = news;
         this.#listener.onFault?.({ pipeline, key, code: fault.code, message: fault.message });
         break;
       }
     }
-  }
-
-  #settle(id: number): Pending | undefined {
-    const pending = this.#pending.get(id);
-    this.#pending.delete(id);
-    return pending;
   }
 }
 

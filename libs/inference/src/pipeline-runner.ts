@@ -1,5 +1,5 @@
 import { QuantileRing } from '@drover/detection';
-import type { AnomalyUpdate, Decision } from '@drover/detection';
+import type { AnomalyUpdate } from '@drover/detection';
 import { benchmarkSession } from './benchmark.ts';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import { DetectionPath } from './detection-path.ts';
@@ -30,10 +30,17 @@ interface Serving extends Prepared {
   readonly path: DetectionPath;
 }
 
+/** What runs where. */
+export interface RunningDetector {
+  readonly pipeline: string;
+  readonly key: string;
+  readonly provider: string;
+}
+
 export interface RunnerListener {
   /** @param snapshot the memory right after the update: who goes on from it does not repeat the anomaly */
-  onAnomaly(runner: PipelineRunner, update: AnomalyUpdate, snapshot: PipelineSnapshot): void;
-  onFault(runner: PipelineRunner, fault: PathFault): void;
+  onAnomaly(detector: RunningDetector, update: AnomalyUpdate, snapshot: PipelineSnapshot): void;
+  onFault(detector: RunningDetector, fault: PathFault): void;
 }
 
 export interface RunnerOptions {
@@ -55,7 +62,7 @@ export interface RunnerOptions {
  *   taken from the ring meanwhile. So a swap loses no sample and none is seen twice.
  * - The session that serves is used by the path alone. Golden checks and benchmarks take only sessions that do not serve.
  */
-export class PipelineRunner implements PathListener {
+export class PipelineRunner {
   readonly #options: RunnerOptions;
   readonly #reader: SampleReader;
   readonly #prepared = new Map<string, Prepared>();
@@ -76,12 +83,6 @@ export class PipelineRunner implements PathListener {
   get name(): string {
     return this.#options.setup.name;
   }
-  /** The detector that serves. */
-  get serving(): { key: string; provider: string } | null {
-    const serving = this.#serving;
-    return serving === null ? null : { key: serving.spec.key, provider: serving.session.provider };
-  }
-
   /** Loads and checks a detector; the one that serves goes on. */
   async prepare(spec: DetectorSpec): Promise<PreparedDetector> {
     if (this.#prepared.has(spec.key)) throw new DetectorExistsError(`Detector "${spec.key}" is prepared already`);
@@ -108,8 +109,8 @@ export class PipelineRunner implements PathListener {
     return checkGolden(this.#idle(key).session, vectors);
   }
 
-  benchmark(key: string, options: BenchmarkOptions): Promise<BenchmarkReport> {
-    return benchmarkSession(this.#idle(key).session, options);
+  benchmark(key: string, options: BenchmarkOptions, signal: AbortSignal): Promise<BenchmarkReport> {
+    return benchmarkSession(this.#idle(key).session, options, signal);
   }
 
   /**
@@ -159,6 +160,14 @@ export class PipelineRunner implements PathListener {
     });
   }
 
+  /** Takes no more samples. @returns the memory after the last one */
+  park(): Promise<PipelineSnapshot | null> {
+    return this.#between(async () => {
+      this.#held = true;
+      return this.#snapshotHere();
+    });
+  }
+
   /** The memory between two samples. */
   snapshot(): Promise<PipelineSnapshot | null> {
     return this.#between(async () => this.#snapshotHere());
@@ -180,16 +189,6 @@ export class PipelineRunner implements PathListener {
       scores,
       pending: this.#reader.pending,
     };
-  }
-
-  onAnomaly(update: AnomalyUpdate): void {
-    this.#options.listener.onAnomaly(this, update, this.#snapshotHere()!);
-  }
-  onFault(fault: PathFault): void {
-    this.#options.listener.onFault(this, fault);
-  }
-  onDecision(timeMs: number, decision: Readonly<Decision>): void {
-    this.#scores.add(decision.compared, timeMs);
   }
 
   /** Processes what is in the ring, and errands between samples, until both are empty. */
@@ -255,9 +254,18 @@ export class PipelineRunner implements PathListener {
       sourceRateHz: setup.rateHz,
       newId,
       revisionIntervalMs: setup.revisionIntervalMs,
-      listener: this,
+      listener: this.#listenerFor({ pipeline: setup.name, key: spec.key, provider: session.provider }),
       ...(state === null ? {} : { state }),
     });
+  }
+
+  #listenerFor(detector: RunningDetector): PathListener {
+    const { listener } = this.#options;
+    return {
+      onAnomaly: (update) => listener.onAnomaly(detector, update, this.#snapshotHere()!),
+      onFault: (fault) => listener.onFault(detector, fault),
+      onDecision: (timeMs, decision) => this.#scores.add(decision.compared, timeMs),
+    };
   }
 
   #idle(key: string): Prepared {

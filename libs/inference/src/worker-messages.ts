@@ -99,6 +99,8 @@ export interface WorkerRequests {
   discard: { args: { pipeline: string; key: string }; answer: null };
   snapshot: { args: { pipeline: string }; answer: PipelineSnapshot | null };
   stats: { args: { pipeline: string }; answer: PipelineStats | null };
+  /** Ends the worker between two runs; the answer is each pipeline's last memory. */
+  close: { args: Record<string, never>; answer: { pipeline: string; snapshot: PipelineSnapshot }[] };
   probe: { args: { providers: readonly string[] }; answer: ProviderProbe[] };
 }
 export type RequestName = keyof WorkerRequests;

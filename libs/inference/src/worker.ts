@@ -28,11 +28,8 @@ function post(message: FromWorker): void {
 }
 
 const listener: RunnerListener = {
-  onAnomaly: (runner, update, snapshot) => {
-    const { key, provider } = runner.serving!;
-    post({ type: 'anomaly', pipeline: runner.name, key, provider, update, snapshot });
-  },
-  onFault: (runner, fault) => post({ type: 'fault', pipeline: runner.name, key: runner.serving!.key, fault }),
+  onAnomaly: (detector, update, snapshot) => post({ type: 'anomaly', ...detector, update, snapshot }),
+  onFault: ({ pipeline, key }, fault) => post({ type: 'fault', pipeline, key, fault }),
 };
 
 function runnerOf(pipeline: string): PipelineRunner {
@@ -40,6 +37,13 @@ function runnerOf(pipeline: string): PipelineRunner {
   if (runner === undefined) throw new UnknownPipelineError(`There is no pipeline "${pipeline}"`);
   return runner;
 }
+
+/**
+ * Requests under way. `close` waits for them and for the runs of all pipelines, because a thread that is terminated inside
+ * of ONNX Runtime takes the whole process with it (measured: SIGABRT out of the binding).
+ */
+const underWay = new Set<Promise<void>>();
+const life = new AbortController();
 
 type Handlers = { [K in RequestName]: (args: WorkerRequests[K]['args']) => Promise<WorkerRequests[K]['answer']> };
 
@@ -61,7 +65,7 @@ const handlers: Handlers = {
   },
   prepare: ({ pipeline, spec }) => runnerOf(pipeline).prepare(spec),
   golden: async ({ pipeline, key, vectors }) => runnerOf(pipeline).checkGolden(key, vectors),
-  benchmark: async ({ pipeline, key, options }) => runnerOf(pipeline).benchmark(key, options),
+  benchmark: async ({ pipeline, key, options }) => runnerOf(pipeline).benchmark(key, options, life.signal),
   activate: async ({ pipeline, key, state }) => runnerOf(pipeline).activate(key, state),
   discard: async ({ pipeline, key }) => {
     await runnerOf(pipeline).discard(key);
@@ -69,6 +73,17 @@ const handlers: Handlers = {
   },
   snapshot: async ({ pipeline }) => runnerOf(pipeline).snapshot(),
   stats: async ({ pipeline }) => runnerOf(pipeline).stats(false),
+  close: async () => {
+    life.abort();
+    clearInterval(reporting);
+    const parked = [];
+    for (const runner of runners.values()) {
+      const snapshot = await runner.park();
+      if (snapshot !== null) parked.push({ pipeline: runner.name, snapshot });
+    }
+    await Promise.allSettled(underWay);
+    return parked;
+  },
   probe: async ({ providers }) => probeProviders(runtime(), providers),
 };
 
@@ -82,7 +97,12 @@ async function answer<K extends RequestName>(id: number, name: K, args: WorkerRe
 
 port.on('message', (message: ToWorker) => {
   if (typeof message === 'number') void doorbells[message]?.drain();
-  else void answer(message.id, message.name, message.args);
+  else {
+    const answering = answer(message.id, message.name, message.args);
+    if (message.name === 'close') return;
+    underWay.add(answering);
+    void answering.finally(() => underWay.delete(answering));
+  }
 });
 
 async function report(runner: PipelineRunner): Promise<void> {
@@ -91,7 +111,7 @@ async function report(runner: PipelineRunner): Promise<void> {
   if (snapshot !== null && stats !== null) post({ type: 'stats', stats, snapshot });
 }
 
-setInterval(() => {
+const reporting = setInterval(() => {
   for (const runner of runners.values()) void report(runner);
 }, statsIntervalMs);
 
