@@ -44,13 +44,13 @@ export interface SampleRelease {
 /** A server's shelf of real releases: real graphs, signed manifests, by digest. */
 export class ReleaseSource {
   readonly key = generateKeyPair();
-  readonly #artifacts = new Map<string, Buffer>();
+  readonly artifacts = new Map<string, Buffer>();
   /** How often each artifact was asked for. */
   readonly asked: string[] = [];
 
   get keySet(): KeySet {
     const { keyId, publicKey } = this.key;
-    const keys: KeySet['keys'] = [{ keyId, publicKey, purposes: ['manifest'] }];
+    const keys: KeySet['keys'] = [{ keyId, publicKey, purposes: ['twin', 'manifest'] }];
     return { format: 'drover.keys/1', version: 1, issuedAt: '2026-11-01T00:00:00Z', keys };
   }
 
@@ -97,7 +97,7 @@ export class ReleaseSource {
   fetchInto(folder: string): FetchArtifact {
     return async ({ digest }, onBytes) => {
       this.asked.push(digest);
-      const bytes = this.#artifacts.get(digest);
+      const bytes = this.artifacts.get(digest);
       if (bytes === undefined) throw new ArtifactUnavailableError(`The server does not give ${digest}`);
       onBytes(bytes.length);
       await writeFile(join(folder, digest), bytes);
@@ -105,7 +105,7 @@ export class ReleaseSource {
   }
 
   withdraw(digest: string): void {
-    this.#artifacts.delete(digest);
+    this.artifacts.delete(digest);
   }
 
   #variant(sample: SampleVariant, channels: number): Variant {
@@ -139,7 +139,7 @@ export class ReleaseSource {
 
   #put(bytes: Buffer): ArtifactName {
     const digest = createHash('sha256').update(bytes).digest('hex');
-    this.#artifacts.set(digest, bytes);
+    this.artifacts.set(digest, bytes);
     return { digest, sizeBytes: bytes.length };
   }
 }
