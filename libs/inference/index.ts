@@ -29,7 +29,6 @@ export { DEFAULT_RUNTIME_PACKAGE, loadOnnxRuntime } from './src/onnx-runtime.ts'
 export type { OnnxRuntime } from './src/onnx-runtime.ts';
 export { openSession } from './src/open-session.ts';
 export type { OpenedSession, ProviderFailure, SessionTuning } from './src/open-session.ts';
-export { decodeSnapshot, encodeSnapshot } from './src/snapshot-codec.ts';
 export type {
   Activation,
   DetectorSpec,

@@ -35,7 +35,10 @@ export interface PathFault {
   readonly timeMs: number;
 }
 
-/** All that a path remembers, except for its window: plain values, to persist and to bring back. */
+/**
+ * All that a path remembers, except for its window: plain values and Float32Arrays, to persist (`node:v8` keeps them as they
+ * are, JSON does not) and to bring back.
+ */
 export interface PathState {
   readonly lastTimeMs: number | null;
   readonly policy: PolicyState;

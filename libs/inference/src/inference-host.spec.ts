@@ -1,9 +1,11 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { deserialize, serialize } from 'node:v8';
 import { BroadcastChannel } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DetectorSignature } from '@drover/detection';
+import type { PathState } from './detection-path.ts';
 import {
   DetectorContractError,
   DetectorInUseError,
@@ -19,7 +21,6 @@ import { InferenceHost } from './inference-host.ts';
 import type { AnomalyNews, FaultNews, InferenceHostOptions } from './inference-host.ts';
 import { sampleDetector, sampleSignature } from './sample-detector.fixture.ts';
 import type { SampleDetectorOptions } from './sample-detector.fixture.ts';
-import { decodeSnapshot, encodeSnapshot } from './snapshot-codec.ts';
 import type { DetectorSpec, PipelineStats } from './worker-messages.ts';
 
 const DEATH = 'drover-inference-death';
@@ -275,13 +276,13 @@ describe('inference in its worker', () => {
     await serve(spec('v1'));
     push(1);
     await idle();
-    const text = encodeSnapshot((await host.snapshot(PIPE))!);
+    const stored = serialize((await host.snapshot(PIPE))!.state);
     await host.stop();
     const opened = news[0]!.update.anomaly;
     await start();
     await host.addPipeline({ name: PIPE, channels: ['a', 'b'] });
     await host.prepare(PIPE, spec('v1'));
-    await host.activate(PIPE, 'v1', decodeSnapshot(text)!.state);
+    await host.activate(PIPE, 'v1', deserialize(stored) as PathState);
     push(2);
     await idle();
     expect(news.at(-1)!.update).toMatchObject({ change: 'closed', anomaly: { id: opened.id, revision: 2 } });
