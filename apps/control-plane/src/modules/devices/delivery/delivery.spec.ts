@@ -68,6 +68,7 @@ describe('an online status', () => {
   it('is not answered with a desired state that the device has seen, and again with one that is newer', async () => {
     const device = await test.device();
     await change([device], 'r-1');
+    await vi.waitFor(async () => expect(await pending(device)).toBe(0));
     await device.connect({ desiredSeen: { epoch: 1, version: 1 } });
     await change([device], 'r-2');
     await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(1));
@@ -120,9 +121,7 @@ describe('a change of the desired state', () => {
     await vi.waitFor(() => expect(test.mqtt.broker.isConnected(device.id)).toBe(false));
     await change([device], 'r-1');
     await change([device], 'r-2');
-    await vi.waitFor(async () =>
-      expect(await test.db.database.prisma.deviceOutbox.count({ where: { deviceId: device.id } })).toBe(0),
-    );
+    await vi.waitFor(async () => expect(await pending(device)).toBe(0));
     expect(desiredOf(device)).toEqual([]);
     await device.connect({ desiredSeen: { epoch: 1, version: 0 } });
     await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(1));
