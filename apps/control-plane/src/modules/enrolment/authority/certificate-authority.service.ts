@@ -1,6 +1,3 @@
-import { webcrypto } from 'node:crypto';
-import 'reflect-metadata';
-import * as x509 from '@peculiar/x509';
 import { newId } from '@drover/runtime';
 import type { Clock } from '@drover/runtime';
 import { Inject, Injectable } from '@nestjs/common';
@@ -12,14 +9,10 @@ import { authorityLifetimeMs, planAuthorities } from './authority-plan.ts';
 import type { AuthorityPlan, AuthorityTimes } from './authority-plan.ts';
 import { AuthorityRepository } from './authority.repository.ts';
 import type { AuthorityRow } from './authority.repository.ts';
-import {
-  KEY_ALGORITHM,
-  createAuthority,
-  issueDeviceCertificate,
-  issueServerCertificate,
-  pinOf,
-} from './issue-certificate.ts';
+import { createAuthority, issueDeviceCertificate, issueServerCertificate, pinOf } from './issue-certificate.ts';
 import type { Issued, IssuedWithKey, Issuer } from './issue-certificate.ts';
+import { importIssuer } from './import-issuer.ts';
+import type { x509 } from './x509.ts';
 
 interface Authority extends Issuer, AuthorityTimes {
   readonly id: string;
@@ -98,13 +91,11 @@ export class CertificateAuthority {
   }
 
   async #load(row: AuthorityRow): Promise<Authority> {
-    const pem = (await this.keys.secret(row.secretName)).toString('utf8');
-    const pkcs8 = x509.PemConverter.decodeFirst(pem);
+    const key = (await this.keys.secret(row.secretName)).toString('utf8');
     return {
+      ...(await importIssuer({ pem: row.certificate, key })),
       id: row.id,
       pem: row.certificate,
-      certificate: new x509.X509Certificate(row.certificate),
-      signingKey: await webcrypto.subtle.importKey('pkcs8', pkcs8, KEY_ALGORITHM, false, ['sign']),
       createdAt: row.createdAt.getTime(),
       expiresAt: row.expiresAt.getTime(),
     };

@@ -1,6 +1,5 @@
-import 'reflect-metadata';
-import * as x509 from '@peculiar/x509';
 import { CertificateRequestInvalidError } from '../errors.ts';
+import { x509 } from './x509.ts';
 
 /** A request of a P-256 key has about 300 bytes; with a long subject and attributes not much more. */
 const MAX_REQUEST_CHARACTERS = 4_096;

@@ -1,8 +1,7 @@
 import { createHash, randomBytes, webcrypto } from 'node:crypto';
 import { isIP } from 'node:net';
-import 'reflect-metadata';
-import * as x509 from '@peculiar/x509';
 import { spkiPin } from '@drover/trust';
+import { x509 } from './x509.ts';
 
 /** The one kind of key everywhere: authority, server, devices. */
 export const KEY_ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as const;
