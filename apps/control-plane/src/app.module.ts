@@ -3,12 +3,14 @@ import type { DynamicModule } from '@nestjs/common';
 import { APP_FILTER, APP_INTERCEPTOR } from '@nestjs/core';
 import { AccessModule } from './modules/access/access.module.ts';
 import { AnomaliesModule } from './modules/anomalies/anomalies.module.ts';
+import { DeliveryModule } from './modules/devices/delivery/delivery.module.ts';
 import { DevicesModule } from './modules/devices/devices.module.ts';
 import { EnrolmentModule } from './modules/enrolment/enrolment.module.ts';
 import { IntegrationsModule } from './modules/integrations/integrations.module.ts';
 import { ModelsModule } from './modules/models/models.module.ts';
 import { RolloutsModule } from './modules/rollouts/rollouts.module.ts';
 import { TelemetryModule } from './modules/telemetry/telemetry.module.ts';
+import { BrokerModule } from './platform/broker/broker.module.ts';
 import { AuditInterceptor } from './platform/http/audit.interceptor.ts';
 import { DescriptionController } from './platform/http/description.controller.ts';
 import { HealthController } from './platform/http/health.controller.ts';
@@ -24,8 +26,10 @@ export class AppModule {
       // In the order of the architecture: a module imports only modules above it.
       imports: [
         PlatformModule.with(started),
+        BrokerModule,
         AccessModule,
         DevicesModule,
+        DeliveryModule,
         EnrolmentModule,
         TelemetryModule,
         ModelsModule,

@@ -1,3 +1,4 @@
+import { isIPv6 } from 'node:net';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { MAX_DEVICE_PACKET_BYTES, deviceTopics, parseDeviceTopic } from '@drover/contracts';
@@ -111,7 +112,7 @@ export class EmbeddedBroker implements DevicePublisher {
     this.#endRenewal = identity.onMaterialChange((material) => tls.renew(material, true));
     const boundPort = await tls.start();
     if (developmentPort !== undefined) await this.#startDevelopment(developmentPort);
-    listeners.add('device-mqtt', `mqtts://${publicHost}:${boundPort}`);
+    listeners.add('device-mqtt', `mqtts://${isIPv6(publicHost) ? `[${publicHost}]` : publicHost}:${boundPort}`);
     gateway.publisher = this;
     this.#sweeper = setInterval(() => this.#sweep(), this.#options.sweepEveryMs ?? 1_000);
   }
