@@ -19,6 +19,24 @@ export interface Dispatchable {
   readonly current: DesiredPipeline | null;
 }
 
+/** An execution that a newer one took the slot from. */
+export interface Superseded {
+  readonly id: string;
+  readonly rollout: string;
+  readonly device: string;
+  readonly dispatched: boolean;
+  /** What it would have put back: it is that, not the unfinished attempt, that a failure of the newer one returns to. */
+  readonly previous: DesiredPipeline | null;
+}
+
+/** For the news of an execution's end. */
+export interface Ended {
+  readonly id: string;
+  readonly rollout: string;
+  readonly device: string;
+  readonly message: string;
+}
+
 /** A terminal execution whose slot gets its previous desired state back. */
 export interface Restorable {
   readonly id: string;
@@ -89,13 +107,11 @@ export class ExecutionRepository {
     rollout: string,
     tx: Transaction = this.database.prisma,
   ): Promise<Map<number, Counts>> {
-    const rows = await tx.execution.groupBy({
-      by: ['wave', 'status'],
-      where: { fleetId: fleet, rolloutId: rollout },
-      _count: true,
-    });
+    const rows = await tx.$queryRaw<{ wave: number; status: ExecutionStatus; count: number }[]>`
+      SELECT wave, status, count(*)::int AS count FROM executions
+       WHERE fleet_id = ${fleet} AND rollout_id = ${rollout} GROUP BY wave, status`;
     const counts = new Map<number, Counts>();
-    for (const row of rows) counts.set(row.wave, { ...counts.get(row.wave), [row.status]: row._count });
+    for (const { wave, status, count } of rows) counts.set(wave, { ...counts.get(wave), [status]: count });
     return counts;
   }
 
@@ -105,29 +121,43 @@ export class ExecutionRepository {
     });
   }
 
-  /** Locks up to `limit` executions of a wave that are not yet dispatched, with what is known of their devices. */
+  /**
+   * Locks up to `limit` executions of a wave that are not yet dispatched, what else is unfinished in their slots, and their twins.
+   *
+   * INVARIANT: rows are locked in one order everywhere: the rollout, then executions by id, then twins by device. So a dispatch
+   * and reports of the same devices never wait for each other in a circle.
+   */
   async lockUndispatched(
     tx: Transaction,
     fleet: string,
     rollout: string,
     wave: number,
-    pipeline: string,
+    slot: string,
     limit: number,
   ): Promise<Dispatchable[]> {
+    const picked = await tx.$queryRaw<{ id: string; device: string }[]>`
+      SELECT id, device_id AS device FROM executions
+       WHERE fleet_id = ${fleet} AND rollout_id = ${rollout} AND wave = ${wave} AND status = 'QUEUED' AND dispatched_at IS NULL
+       ORDER BY device_id LIMIT ${limit}`;
+    if (picked.length === 0) return [];
+    const devices = picked.map((row) => row.device);
+    await tx.$queryRaw`
+      SELECT 1 FROM executions WHERE fleet_id = ${fleet} AND slot = ${slot} AND device_id = ANY(${devices}::text[]) AND ${UNFINISHED}
+       ORDER BY id FOR UPDATE`;
+    const pipeline = slot.slice('pipeline:'.length);
     return tx.$queryRaw<Dispatchable[]>`
       SELECT e.id, e.device_id AS device, coalesce(d.tier_override, d.tier) AS tier, d.state,
              coalesce((d.profile->>'memoryBytes')::float8, 0) AS "memoryBytes", t.desired->'pipelines'->${pipeline} AS current
         FROM executions e
         JOIN devices d ON d.fleet_id = e.fleet_id AND d.id = e.device_id
         JOIN twins t ON t.fleet_id = e.fleet_id AND t.device_id = e.device_id
-       WHERE e.fleet_id = ${fleet} AND e.rollout_id = ${rollout} AND e.wave = ${wave} AND e.status = 'QUEUED' AND e.dispatched_at IS NULL
-       ORDER BY e.device_id LIMIT ${limit} FOR UPDATE OF e, t`;
+       WHERE e.fleet_id = ${fleet} AND e.id = ANY(${picked.map((row) => row.id)}::text[]) AND e.status = 'QUEUED' AND e.dispatched_at IS NULL
+       ORDER BY e.device_id FOR UPDATE OF t`;
   }
 
   /**
-   * Ends the unfinished executions of other rollouts in these devices' slots.
-   *
-   * @returns what each would have put back, by device: it is that, not the unfinished attempt, that a failure returns to
+   * Ends the unfinished executions of other rollouts in these devices' slots: those that were dispatched, and those that an
+   * older rollout has yet to dispatch, for it would put an older intention over a newer one.
    */
   async supersede(
     tx: Transaction,
@@ -135,13 +165,16 @@ export class ExecutionRepository {
     slot: string,
     devices: readonly string[],
     by: string,
-  ): Promise<Map<string, DesiredPipeline | null>> {
-    const rows = await tx.$queryRaw<{ device: string; previous: DesiredPipeline | null }[]>`
-      UPDATE executions SET status = 'REMOVED', reason = 'superseded', message = ${`Superseded by rollout ${by}`}, step_deadline = NULL,
-             ended_at = now(), version = version + 1
-       WHERE fleet_id = ${fleet} AND slot = ${slot} AND device_id = ANY(${devices}::text[]) AND dispatched_at IS NOT NULL AND ${UNFINISHED}
-       RETURNING device_id AS device, previous`;
-    return new Map(rows.map((row) => [row.device, row.previous]));
+  ): Promise<Superseded[]> {
+    return tx.$queryRaw<Superseded[]>`
+      UPDATE executions e SET status = 'REMOVED', reason = 'superseded', message = ${`Superseded by rollout ${by}`}, step_deadline = NULL,
+             ended_at = now(), version = e.version + 1
+        FROM rollouts r, rollouts mine
+       WHERE e.fleet_id = ${fleet} AND e.slot = ${slot} AND e.device_id = ANY(${devices}::text[]) AND e.rollout_id <> ${by}
+         AND e.status IN ('QUEUED', 'IN_PROGRESS')
+         AND r.fleet_id = e.fleet_id AND r.id = e.rollout_id AND mine.fleet_id = e.fleet_id AND mine.id = ${by}
+         AND (e.dispatched_at IS NOT NULL OR r.created_at < mine.created_at)
+       RETURNING e.id, e.rollout_id AS rollout, e.device_id AS device, e.previous, e.dispatched_at IS NOT NULL AS dispatched`;
   }
 
   async markDispatched(
@@ -163,11 +196,12 @@ export class ExecutionRepository {
     status: ExecutionStatus,
     reason: string,
     message: string,
-  ): Promise<Restorable[]> {
-    return tx.$queryRaw<Restorable[]>`
+  ): Promise<(Restorable & Ended)[]> {
+    if (ids.length === 0) return [];
+    return tx.$queryRaw<(Restorable & Ended)[]>`
       UPDATE executions SET status = ${status}, reason = ${reason}, message = ${message}, step_deadline = NULL, ended_at = now(), version = version + 1
        WHERE fleet_id = ${fleet} AND id = ANY(${ids}::text[]) AND ${UNFINISHED}
-       RETURNING id, device_id AS device, slot, CASE WHEN dispatched_at IS NULL THEN NULL ELSE previous END AS previous`;
+       RETURNING id, rollout_id AS rollout, device_id AS device, slot, previous, message`;
   }
 
   /** Ids of a rollout's unfinished executions; locked. */
@@ -217,35 +251,65 @@ export class ExecutionRepository {
         version: { increment: 1 },
         ...(report.variant === null ? {} : { variant: report.variant, variantDigest: report.variantDigest }),
         ...(report.provider === null ? {} : { provider: report.provider }),
-        ...(stepDeadline === undefined ? {} : { stepDeadline }),
+        ...(stepDeadline === undefined ? {} : { stepDeadline, stepRemainingMs: null }),
         ...(terminal ? { endedAt: now, stepDeadline: null } : {}),
       },
     });
     await tx.execution.updateMany({ where: { fleetId: fleet, id, startedAt: null }, data: { startedAt: now } });
   }
 
-  /** A device that is away does not work on its step: its timer stops, and starts anew when it is back. */
-  async pauseTimersOfOffline(): Promise<void> {
+  /**
+   * A device that is away does not work on its step: its timer stops, and goes on with what was left when it is back, so that one
+   * that comes and goes (perhaps because of the very update) runs out of time as well. An execution that an online device does not
+   * begin has a timer too, unless the device is busy with another slot's.
+   */
+  async keepTimers(): Promise<void> {
+    // What another transaction is at is left for the next time: this way nobody waits for anybody.
     await this.database.pool.query(
-      `UPDATE executions e SET step_deadline = NULL FROM devices d
-        WHERE e.step_deadline IS NOT NULL AND d.fleet_id = e.fleet_id AND d.id = e.device_id AND NOT d.online`,
+      `WITH away AS (
+         SELECT e.fleet_id, e.id FROM executions e JOIN devices d ON d.fleet_id = e.fleet_id AND d.id = e.device_id
+          WHERE e.step_deadline IS NOT NULL AND e.status IN ('QUEUED', 'IN_PROGRESS') AND NOT d.online
+            FOR UPDATE OF e SKIP LOCKED
+       )
+       UPDATE executions e
+          SET step_remaining_ms = greatest(0, extract(epoch FROM e.step_deadline - now()) * 1000)::int, step_deadline = NULL
+         FROM away a WHERE e.fleet_id = a.fleet_id AND e.id = a.id`,
     );
     await this.database.pool.query(
-      `UPDATE executions e SET step_deadline = now() + make_interval(secs => r.step_timeout_seconds)
-         FROM devices d, rollouts r
-        WHERE e.status = 'IN_PROGRESS' AND e.step_deadline IS NULL AND d.fleet_id = e.fleet_id AND d.id = e.device_id AND d.online
-          AND r.fleet_id = e.fleet_id AND r.id = e.rollout_id`,
+      `WITH working AS (
+         SELECT e.fleet_id, e.id, coalesce(e.step_remaining_ms, r.step_timeout_seconds * 1000) AS left_ms
+           FROM executions e
+           JOIN devices d ON d.fleet_id = e.fleet_id AND d.id = e.device_id
+           JOIN rollouts r ON r.fleet_id = e.fleet_id AND r.id = e.rollout_id
+          WHERE e.status IN ('QUEUED', 'IN_PROGRESS') AND e.dispatched_at IS NOT NULL AND e.step_deadline IS NULL AND d.online
+            AND (e.status = 'IN_PROGRESS' OR NOT EXISTS (
+                  SELECT FROM executions o WHERE o.fleet_id = e.fleet_id AND o.device_id = e.device_id AND o.status = 'IN_PROGRESS'))
+            FOR UPDATE OF e SKIP LOCKED
+       )
+       UPDATE executions e SET step_deadline = now() + w.left_ms * interval '1 ms', step_remaining_ms = NULL
+         FROM working w WHERE e.fleet_id = w.fleet_id AND e.id = w.id`,
     );
   }
 
   /** Of all fleets: what the sweep has to end. */
-  async overdue(limit: number): Promise<{ fleet: string; id: string; step: string | null }[]> {
-    const { rows } = await this.database.pool.query<{ fleet: string; id: string; step: string | null }>(
-      `SELECT e.fleet_id AS fleet, e.id, e.step FROM executions e JOIN devices d ON d.fleet_id = e.fleet_id AND d.id = e.device_id
-        WHERE e.step_deadline < now() AND e.status = 'IN_PROGRESS' AND d.online LIMIT $1`,
+  async overdue(limit: number): Promise<{ fleet: string; id: string }[]> {
+    const { rows } = await this.database.pool.query<{ fleet: string; id: string }>(
+      `SELECT e.fleet_id AS fleet, e.id FROM executions e JOIN devices d ON d.fleet_id = e.fleet_id AND d.id = e.device_id
+        WHERE e.step_deadline < now() AND e.status IN ('QUEUED', 'IN_PROGRESS') AND d.online LIMIT $1`,
       [limit],
     );
     return rows;
+  }
+
+  /** Ends an execution whose present step's time is over, unless it has got on since it was found. */
+  async endOverdue(tx: Transaction, fleet: string, id: string): Promise<(Restorable & Ended) | undefined> {
+    const [ended] = await tx.$queryRaw<(Restorable & Ended)[]>`
+      UPDATE executions SET status = 'TIMED_OUT', reason = 'step-timeout', step_deadline = NULL, ended_at = now(), version = version + 1,
+             message = CASE WHEN step IS NULL THEN 'The device is online but did not begin in the time that its rollout allows.'
+                            ELSE 'The step ' || step || ' took longer than its rollout allows.' END
+       WHERE fleet_id = ${fleet} AND id = ${id} AND ${UNFINISHED} AND step_deadline < now()
+       RETURNING id, rollout_id AS rollout, device_id AS device, slot, previous, message`;
+    return ended;
   }
 
   /** Of all fleets: unfinished executions of devices that are no longer there. */

@@ -46,7 +46,7 @@ export class RolloutEngine {
   /** Asks for the rollout to be looked at soon. A shortcut only: the reconciler asks for all of them. */
   async wake(fleet: string, rollout: string): Promise<void> {
     await this.queues
-      .add(ROLLOUT_QUEUE, ADVANCE_JOB, { fleet, rollout }, { jobId: `advance.${fleet}.${rollout}` })
+      .add(ROLLOUT_QUEUE, ADVANCE_JOB, { fleet, rollout }, { jobId: `advance.${fleet}.${rollout}`, again: true })
       .catch(() => undefined);
   }
 
@@ -111,19 +111,25 @@ export class RolloutEngine {
     );
   }
 
-  /** Puts the previous desired state of slots back, as a step back that devices accept. */
+  /** Puts the previous desired state of slots back, as a step back that devices accept. Never twice for one slot. */
   async restore(tx: Transaction, fleet: string, ended: readonly Restorable[]): Promise<void> {
-    if (ended.length === 0) return;
-    await this.twins.changePipelines(
-      tx,
-      fleet,
-      ended.map(({ device, slot, previous }) => ({
-        device,
-        pipeline: slot.slice('pipeline:'.length),
-        desired: previous === null ? null : { ...previous, rollback: true, execution: null },
-        rollback: true,
-      })),
-    );
+    // Devices with several slots take a further round each; the first one locks all there are.
+    let left = ended;
+    while (left.length > 0) {
+      const round = [...new Map(left.map((execution) => [execution.device, execution])).values()];
+      await this.twins.changePipelines(
+        tx,
+        fleet,
+        round.map(({ device, slot, previous }) => ({
+          device,
+          pipeline: slot.slice('pipeline:'.length),
+          desired: previous === null ? null : { ...previous, rollback: true, execution: null },
+          rollback: true,
+        })),
+      );
+      const done = new Set(round);
+      left = left.filter((execution) => !done.has(execution));
+    }
   }
 
   async #step(tx: Transaction, fleet: string, id: string): Promise<'wait' | 'dispatch' | 'again'> {
@@ -170,18 +176,8 @@ export class RolloutEngine {
     const wave = rollout?.waves.find((candidate) => candidate.status === 'RUNNING');
     if (!rollout || rollout.status !== 'RUNNING' || !wave) return 0;
     const release = (await this.releases.find(fleet, rollout.releaseId, tx))!;
-    const pipeline = rollout.slot.slice('pipeline:'.length);
-    const taken = await this.executions.lockUndispatched(tx, fleet, id, wave.index, pipeline, DISPATCH_CHUNK);
-    const gone = taken.filter((execution) => execution.state !== 'active');
-    await this.executions.end(
-      tx,
-      fleet,
-      gone.map((execution) => execution.id),
-      'REMOVED',
-      'device-removed',
-      'The device was decommissioned.',
-    );
-    const active = taken.filter((execution) => execution.state === 'active');
+    const taken = await this.executions.lockUndispatched(tx, fleet, id, wave.index, rollout.slot, DISPATCH_CHUNK);
+    const active = await this.#endImpossible(tx, fleet, release, taken);
     const superseded = await this.executions.supersede(
       tx,
       fleet,
@@ -189,24 +185,71 @@ export class RolloutEngine {
       active.map((execution) => execution.device),
       id,
     );
+    const takenOver = new Map(superseded.filter((old) => old.dispatched).map((old) => [old.device, old.previous]));
     await this.executions.markDispatched(
       tx,
       fleet,
       active.map(({ id: execution, device, current }) => ({
         id: execution,
-        previous: superseded.has(device) ? superseded.get(device)! : current,
+        previous: takenOver.has(device) ? takenOver.get(device)! : current,
       })),
     );
     const manifest = { digest: release.manifestDigest!, sizeBytes: await this.artifacts.size(release.manifestDigest!) };
     const changes = active.map((execution) => ({
       device: execution.device,
-      pipeline,
+      pipeline: rollout.slot.slice('pipeline:'.length),
       desired: desiredFor(rollout, release, execution, manifest),
       rollback: rollout.rollback,
     }));
     await this.twins.changePipelines(tx, fleet, changes);
-    await this.events.append(tx, ...active.map((execution) => executionEvent(fleet, id, execution, 'QUEUED', null)));
+    await this.events.append(
+      tx,
+      ...superseded.map((old) => executionEvent(fleet, old.rollout, old, 'REMOVED', 'superseded')),
+      ...active.map((execution) => executionEvent(fleet, id, execution, 'QUEUED', null)),
+    );
     return taken.length;
+  }
+
+  /** Ends what can't be dispatched any more, though it could be when the rollout was created. @returns the others */
+  async #endImpossible(
+    tx: Transaction,
+    fleet: string,
+    release: Release,
+    taken: readonly Dispatchable[],
+  ): Promise<Dispatchable[]> {
+    const gone = taken.filter((execution) => execution.state !== 'active').map((execution) => execution.id);
+    const active = taken.filter((execution) => execution.state === 'active');
+    const stranded = active.filter(
+      ({ tier, memoryBytes }) => candidatesFor(tier as Tier, memoryBytes, release.variants).length === 0,
+    );
+    const ended = [
+      ...(await this.executions.end(
+        tx,
+        fleet,
+        gone,
+        'REMOVED',
+        'device-removed',
+        'The device was decommissioned before it was its turn.',
+      )),
+      ...(await this.executions.end(
+        tx,
+        fleet,
+        stranded.map((execution) => execution.id),
+        'REJECTED',
+        'no-candidate',
+        'The release has no variant for what the device is by now.',
+      )),
+    ];
+    const removed = new Set(gone);
+    await this.events.append(
+      tx,
+      ...ended.map((execution) =>
+        removed.has(execution.id)
+          ? executionEvent(fleet, execution.rollout, execution, 'REMOVED', 'device-removed')
+          : executionEvent(fleet, execution.rollout, execution, 'REJECTED', 'no-candidate'),
+      ),
+    );
+    return active.filter((execution) => !stranded.includes(execution));
   }
 }
 

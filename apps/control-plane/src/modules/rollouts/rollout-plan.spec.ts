@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ExecutionStatus } from '@drover/contracts';
 import { EXECUTION_STATUSES } from '@drover/contracts';
@@ -70,13 +70,14 @@ describe('candidates', () => {
   });
 });
 
+const report = (status: ExecutionStatus, sequence = 4, step: 'DOWNLOADING' | 'VERIFIED' | null = 'DOWNLOADING') => ({
+  status,
+  sequence,
+  step,
+});
+
 describe('a report', () => {
   const working = { status: 'IN_PROGRESS', step: 'DOWNLOADING', sequence: 3, dispatched: true } as const;
-  const report = (status: ExecutionStatus, sequence = 4, step: 'DOWNLOADING' | 'VERIFIED' | null = 'DOWNLOADING') => ({
-    status,
-    sequence,
-    step,
-  });
 
   it('of a new step starts the timer anew, of the same step does not', () => {
     expect(judgeReport(working, report('IN_PROGRESS', 4, 'VERIFIED'))).toMatchObject({

@@ -81,15 +81,14 @@ export type ReportEffect =
       readonly restartTimer: boolean;
     };
 
-const REPORTABLE: readonly ExecutionStatus[] = ['IN_PROGRESS', 'SUCCEEDED', 'FAILED', 'REJECTED'];
+const REPORTABLE: ReadonlySet<ExecutionStatus> = new Set(['IN_PROGRESS', 'SUCCEEDED', 'FAILED', 'REJECTED']);
 
 /** What a device's report does to its execution. Terminal is final; an older sequence number changes nothing. */
 export function judgeReport(
   state: ExecutionState,
   report: Pick<ExecutionReport, 'status' | 'step' | 'sequence'>,
 ): ReportEffect {
-  if (!REPORTABLE.includes(report.status))
-    return { kind: 'refused', message: `a device cannot report ${report.status}` };
+  if (!REPORTABLE.has(report.status)) return { kind: 'refused', message: `a device cannot report ${report.status}` };
   if (!state.dispatched) return { kind: 'refused', message: 'this execution was not yet given to the device' };
   if (state.status !== 'QUEUED' && state.status !== 'IN_PROGRESS') return { kind: 'ignored' };
   if (report.sequence <= state.sequence) return { kind: 'ignored' };

@@ -68,14 +68,19 @@ export class RolloutProcessor implements OnApplicationBootstrap, BeforeApplicati
     }
   }
 
+  /** Once over everything that rows alone say is to be done. */
+  async reconcile(): Promise<void> {
+    await this.executions.keepTimers();
+    await this.#endOverdue();
+    await this.#endOfRemovedDevices();
+    for (const { fleet, id } of await this.rollouts.running()) await this.engine.wake(fleet, id);
+  }
+
   async #reconcile(): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
       try {
-        await this.executions.pauseTimersOfOffline();
-        await this.#endOverdue();
-        await this.#endOfRemovedDevices();
-        for (const { fleet, id } of await this.rollouts.running()) await this.engine.wake(fleet, id);
+        await this.reconcile();
       } catch (error) {
         this.logger.warn({ err: messageOf(error) }, 'Rollouts could not be reconciled; trying again');
       }
@@ -84,39 +89,31 @@ export class RolloutProcessor implements OnApplicationBootstrap, BeforeApplicati
   }
 
   async #endOverdue(): Promise<void> {
-    for (const { fleet, id, step } of await this.executions.overdue(SWEEP_LIMIT)) {
-      await this.#end(
-        fleet,
-        id,
-        'TIMED_OUT',
-        'step-timeout',
-        `The step ${step ?? ''} took longer than its rollout allows.`,
-      );
+    for (const { fleet, id } of await this.executions.overdue(SWEEP_LIMIT)) {
+      await this.database.transaction(async (tx) => {
+        const ended = await this.executions.endOverdue(tx, fleet, id);
+        if (!ended) return;
+        await this.engine.restore(tx, fleet, [ended]);
+        const { rollout, message } = ended;
+        await this.events.append(tx, executionEvent(fleet, rollout, ended, 'TIMED_OUT', 'step-timeout', { message }));
+      });
     }
   }
 
   async #endOfRemovedDevices(): Promise<void> {
     for (const { fleet, id } of await this.executions.ofRemovedDevices(SWEEP_LIMIT)) {
-      await this.#end(fleet, id, 'REMOVED', 'device-removed', 'The device was decommissioned.');
+      await this.database.transaction(async (tx) => {
+        const [ended] = await this.executions.end(
+          tx,
+          fleet,
+          [id],
+          'REMOVED',
+          'device-removed',
+          'The device was decommissioned.',
+        );
+        if (!ended) return;
+        await this.events.append(tx, executionEvent(fleet, ended.rollout, ended, 'REMOVED', 'device-removed'));
+      });
     }
-  }
-
-  async #end(
-    fleet: string,
-    id: string,
-    status: 'TIMED_OUT' | 'REMOVED',
-    reason: string,
-    message: string,
-  ): Promise<void> {
-    await this.database.transaction(async (tx) => {
-      const execution = await this.executions.find(fleet, id);
-      const ended = await this.executions.end(tx, fleet, [id], status, reason, message);
-      if (!execution || ended.length === 0) return;
-      if (status === 'TIMED_OUT') await this.engine.restore(tx, fleet, ended);
-      await this.events.append(
-        tx,
-        executionEvent(fleet, execution.rollout, { id, device: execution.device }, status, reason, { message }),
-      );
-    });
   }
 }

@@ -46,16 +46,19 @@ export class Queues {
 
   /**
    * Adds a job. One that waits or runs under the same `jobId` is not added twice; a finished one is forgotten, so that it can be
-   * asked for again.
+   * asked for again. With `again`, a job that is running already runs once more after its end: what it has yet to be told may be
+   * newer than what it has read.
    */
   async add(
     queue: string,
     name: string,
     ids: JobIds,
-    options: { readonly jobId?: string; readonly delayMs?: number } = {},
+    options: { readonly jobId?: string; readonly again?: boolean; readonly delayMs?: number } = {},
   ): Promise<void> {
     await this.#queue(queue).add(name, ids, {
-      ...(options.jobId === undefined ? {} : { deduplication: { id: options.jobId } }),
+      ...(options.jobId === undefined
+        ? {}
+        : { deduplication: { id: options.jobId, keepLastIfActive: options.again ?? false } }),
       ...(options.delayMs === undefined ? {} : { delay: options.delayMs }),
       attempts: 5,
       backoff: { type: 'exponential', delay: 200 },
@@ -73,7 +76,8 @@ export class Queues {
         if (!processor) throw new TypeError(`No processor for job ${job.name} of queue ${queue}`);
         await processor(job.data as JobIds, this.#stopping.signal);
       },
-      { connection: this.#connection, concurrency, stalledInterval: 10_000, lockDuration: 30_000 },
+      // A job of a worker that was killed is taken up again after these; it keeps its `jobId` until then.
+      { connection: this.#connection, concurrency, stalledInterval: 5_000, lockDuration: 10_000 },
     );
     worker.on('failed', (job, error) =>
       this.logger.warn({ queue, job: job?.name, ids: job?.data as object, err: messageOf(error) }, 'A job failed'),
