@@ -155,7 +155,7 @@ describe('a change of the desired state', () => {
     const before = test.keys.keySetVersion;
     await test.db.database.transaction(async (tx) => {
       await test.keys.rotate(tx, 'twin');
-      await test.devices.twins.markAllForResend(tx, before + 1);
+      await test.devices.twins.markAllForResend(tx);
     });
     // `rotate` leaves the loaded keys as they are, as in the processes that did not rotate.
     await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(1));
