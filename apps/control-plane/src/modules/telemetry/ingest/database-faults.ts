@@ -1,4 +1,5 @@
 import { messageOf } from '@drover/runtime';
+import { DatabaseError } from 'pg';
 
 /** Whose fault a failed statement is, by its SQLSTATE (PostgreSQL manual, appendix A). */
 export type DatabaseFault = 'data' | 'transient' | 'defect';
@@ -7,6 +8,8 @@ export type DatabaseFault = 'data' | 'transient' | 'defect';
 const TRANSIENT_CLASSES = new Set(['08', '40', '53', '55', '57', '58']);
 /** 22 data exception, 23 integrity constraint. */
 const DATA_CLASSES = new Set(['22', '23']);
+/** Of a table's constraint it names the constraint; without a name it is a partition's bounds. */
+const CHECK_VIOLATION = '23514';
 /** Program limit exceeded: the row is too large for an index or a page. */
 const PROGRAM_LIMIT = '54';
 
@@ -17,6 +20,9 @@ const PROGRAM_LIMIT = '54';
 export function databaseFaultOf(thrown: unknown): DatabaseFault {
   const code = sqlStateOf(thrown);
   if (code === undefined) return 'transient';
+  // The row was on its way to the default partition when that month got its own: the next try finds the right one.
+  if (code === CHECK_VIOLATION && thrown instanceof DatabaseError && thrown.constraint === undefined)
+    return 'transient';
   const kind = code.slice(0, 2);
   if (DATA_CLASSES.has(kind) || kind === PROGRAM_LIMIT) return 'data';
   return TRANSIENT_CLASSES.has(kind) ? 'transient' : 'defect';

@@ -8,7 +8,10 @@ function sqlError(code: string): Error {
   return Object.assign(new Error(`refused with ${code}`), { code });
 }
 
-function group(commit: (items: readonly number[]) => Promise<void>, more: Partial<GroupCommitOptions<ListBatch<number>>> = {}) {
+function group(
+  commit: (items: readonly number[]) => Promise<void>,
+  more: Partial<GroupCommitOptions<ListBatch<number>>> = {},
+) {
   const refused: number[] = [];
   const commits = new GroupCommit<ListBatch<number>>({
     writers: 1,
@@ -68,14 +71,18 @@ describe('group commit', () => {
     });
     await Promise.all(Array.from({ length: 100 }, (_, i) => add(i)));
     expect(refused).toEqual([13, 63]);
-    expect(written.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 100 }, (_, i) => i).filter((i) => i % 50 !== 13));
+    expect(written.toSorted((a, b) => a - b)).toEqual(
+      Array.from({ length: 100 }, (_, i) => i).filter((i) => i % 50 !== 13),
+    );
   });
 
   it('waits for a database that is away, and gives up after its patience so that the device sends again', async () => {
     let failures = 2;
     const { add } = group(() => (failures-- > 0 ? Promise.reject(sqlError('57P01')) : Promise.resolve()));
     await add(1);
-    const away = group(() => Promise.reject(Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })));
+    const away = group(() =>
+      Promise.reject(Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' })),
+    );
     await expect(away.add(1)).rejects.toThrow('ECONNREFUSED');
   });
 

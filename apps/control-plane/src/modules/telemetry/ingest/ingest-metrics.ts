@@ -9,7 +9,6 @@ export class IngestMetrics {
   readonly messages;
   readonly samples;
   readonly duplicates;
-  readonly rejected;
   readonly failures;
   readonly batchSize;
   readonly commitSeconds;
@@ -19,7 +18,6 @@ export class IngestMetrics {
     this.messages = metrics.counter('ingest_messages_total', 'Messages of devices that were committed', ['kind']);
     this.samples = metrics.counter('ingest_samples_total', 'Samples that were stored');
     this.duplicates = metrics.counter('ingest_duplicates_total', 'Samples that were sent again and already stored');
-    this.rejected = metrics.counter('ingest_rejected_total', 'Messages that were acknowledged and set aside', ['code']);
     this.failures = metrics.counter('ingest_failures_total', 'Batches that could not be written and were tried again', [
       'kind',
     ]);

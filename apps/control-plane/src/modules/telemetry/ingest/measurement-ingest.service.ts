@@ -5,13 +5,14 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { OnApplicationShutdown } from '@nestjs/common';
 import type { DeviceMessage } from '../../../platform/broker/device-gateway.ts';
 import { LOGGER } from '../../../platform/platform.module.ts';
+import { RejectsService } from '../../devices/rejects/rejects.service.ts';
 import { databaseFaultOf } from './database-faults.ts';
 import { GroupCommit } from './group-commit.ts';
 import { IngestIds } from './ingest-ids.service.ts';
 import { IngestMetrics } from './ingest-metrics.ts';
 import { InvalidMessageError } from './invalid-message.ts';
 import { parseMeasurement } from './measurement-message.ts';
-import { RejectDesk, rejectOf, rejectOfError } from './reject-desk.ts';
+import { rejectOf, rejectOfError } from './reject-reasons.ts';
 import { SampleBatch } from './sample-batch.ts';
 import type { SampleKeys } from './sample-batch.ts';
 import { SampleRepository } from './sample.repository.ts';
@@ -27,7 +28,7 @@ export class MeasurementIngest implements OnApplicationShutdown {
   constructor(
     private readonly ids: IngestIds,
     private readonly samples: SampleRepository,
-    private readonly rejects: RejectDesk,
+    private readonly rejects: RejectsService,
     private readonly metrics: IngestMetrics,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {

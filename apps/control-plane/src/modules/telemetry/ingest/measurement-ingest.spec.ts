@@ -2,7 +2,7 @@ import { encodeCbor } from '@drover/contracts';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { testDatabase } from '../../../platform/database/test-database.fixture.ts';
 import type { TestDatabase } from '../../../platform/database/test-database.fixture.ts';
-import { addDevices, deviceMessage, measurementIngest } from './test-ingest.fixture.ts';
+import { addDevices, deviceMessage, measurementIngest, storedRejects } from './test-ingest.fixture.ts';
 
 const T0 = Date.UTC(2026, 10, 5);
 
@@ -26,7 +26,7 @@ describe('the ingest of measurements', () => {
   });
   afterAll(() => db.stop());
   beforeEach(async () => {
-    await db.database.pool.query('TRUNCATE samples');
+    await db.database.pool.query('TRUNCATE samples, rejects');
     ingest = measurementIngest(db.database);
   });
 
@@ -114,18 +114,18 @@ describe('the ingest of measurements', () => {
       send('dev-a', 3),
     ]);
     expect((await stored()).map((row) => row.seq)).toEqual(['1', '3']);
-    expect(ingest.collected.rejects.map(({ device, code }) => `${device} ${code}`)).toEqual([
+    expect((await storedRejects(db.database)).map(({ device, code }) => `${device} ${code}`)).toEqual([
       'dev-a invalid-message',
       'dev-a invalid-message',
     ]);
-    expect(ingest.collected.rejects[1]!.message).toMatch(/^values/);
+    expect((await storedRejects(db.database))[1]!.message).toMatch(/^values/);
   });
 
   it('sets aside what the database can not hold: names with a zero byte, devices that do not exist', async () => {
     await send('dev-a', 1, { channels: ['a\u0000', 'b'] });
     await send('dev-x', 1);
     await send('dev-a', 2);
-    expect(ingest.collected.rejects.map((reject) => reject.code)).toEqual(['database-22021', 'unknown-device']);
+    expect((await storedRejects(db.database)).map((reject) => reject.code)).toEqual(['not-storable', 'unknown-device']);
     expect((await stored()).map((row) => row.seq)).toEqual(['2']);
   });
 
@@ -138,8 +138,8 @@ describe('the ingest of measurements', () => {
       await db.database.pool.query('ALTER TABLE samples DROP CONSTRAINT no_thirteen');
     }
     expect((await stored()).length).toBe(40);
-    expect(ingest.collected.rejects.map(({ code, message }) => `${code} ${message}`)).toEqual([
-      expect.stringMatching(/^database-23514 .*no_thirteen/),
+    expect((await storedRejects(db.database)).map(({ code, message }) => `${code} ${message}`)).toEqual([
+      expect.stringMatching(/^not-storable 23514.*no_thirteen/),
     ]);
   });
 

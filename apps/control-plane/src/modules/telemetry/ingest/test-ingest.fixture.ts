@@ -2,13 +2,26 @@ import { devicePrefix, encodeJson, parseDeviceTopic } from '@drover/contracts';
 import { silentLogger } from '@drover/runtime';
 import type { DeviceMessage } from '../../../platform/broker/device-gateway.ts';
 import type { Database } from '../../../platform/database/database.ts';
+import { EventOutbox } from '../../../platform/events/event-outbox.ts';
 import { Metrics } from '../../../platform/metrics.ts';
+import { DeviceLifecycle } from '../../devices/device-lifecycle.service.ts';
+import { DeviceRepository } from '../../devices/device.repository.ts';
+import { GroupRepository } from '../../devices/group.repository.ts';
+import { GroupService } from '../../devices/group.service.ts';
+import { RejectsRepository } from '../../devices/rejects/rejects.repository.ts';
+import { RejectsService } from '../../devices/rejects/rejects.service.ts';
+import { TwinRepository } from '../../devices/twin.repository.ts';
+import { TwinService } from '../../devices/twin.service.ts';
+import { DeviceRecordRepository } from './device-record.repository.ts';
+import { DeviceRecords } from './device-records.service.ts';
+import { EventIngest } from './event-ingest.service.ts';
 import { IngestIdsRepository } from './ingest-ids.repository.ts';
 import { IngestIds } from './ingest-ids.service.ts';
 import { IngestMetrics } from './ingest-metrics.ts';
+import { IngestRegistry } from './ingest-registry.ts';
 import { MeasurementIngest } from './measurement-ingest.service.ts';
-import type { NewReject, RejectStore } from './reject-desk.ts';
-import { RejectDesk } from './reject-desk.ts';
+import { ReportedIngest } from './reported-ingest.service.ts';
+import { ReportedTwinRepository } from './reported-twin.repository.ts';
 import { SampleRepository } from './sample.repository.ts';
 
 export const FLEET = 'default';
@@ -48,22 +61,34 @@ export function deviceMessage(device: string, path: string, content: object | Ui
   };
 }
 
-/** Keeps rejects in memory: the table and its service belong to another module, with tests of their own. */
-export class CollectedRejects implements RejectStore {
-  readonly rejects: NewReject[] = [];
-  addMany(rejects: readonly NewReject[]): Promise<void> {
-    this.rejects.push(...rejects);
-    return Promise.resolve();
-  }
+/** What was set aside, oldest first. */
+export async function storedRejects(database: Database): Promise<{ device: string; code: string; message: string }[]> {
+  const rows = await database.prisma.reject.findMany({ orderBy: { id: 'asc' } });
+  return rows.map(({ deviceId, code, message }) => ({ device: deviceId, code, message }));
+}
+
+/** Events and reported states, by hand instead of by injection. */
+export function eventIngest(database: Database) {
+  const { ids, rejects, metrics, ingestMetrics } = measurementIngest(database);
+  const registry = new IngestRegistry();
+  new DeviceRecords(registry, new DeviceRecordRepository()).onModuleInit();
+  const events = new EventIngest(registry, ids, database, rejects, ingestMetrics, silentLogger);
+  const outbox = new EventOutbox();
+  const devices = new DeviceRepository(database);
+  const twins = new TwinService(new TwinRepository(database));
+  const groups = new GroupService(database, new GroupRepository(database), outbox);
+  const lifecycle = new DeviceLifecycle(devices, groups, twins, outbox);
+  const reports = new ReportedTwinRepository();
+  const reported = new ReportedIngest(ids, database, reports, lifecycle, outbox, rejects, ingestMetrics, silentLogger);
+  return { events, reported, registry, outbox, metrics };
 }
 
 /** The ingest of measurements, by hand instead of by injection. */
 export function measurementIngest(database: Database) {
   const metrics = new Metrics();
   const ingestMetrics = new IngestMetrics(metrics);
-  const collected = new CollectedRejects();
-  const rejects = new RejectDesk(collected, ingestMetrics);
+  const rejects = new RejectsService(new RejectsRepository(database), metrics);
   const ids = new IngestIds(new IngestIdsRepository(database));
   const measurements = new MeasurementIngest(ids, new SampleRepository(database), rejects, ingestMetrics, silentLogger);
-  return { measurements, ids, rejects, collected, metrics, ingestMetrics };
+  return { measurements, ids, rejects, metrics, ingestMetrics };
 }
