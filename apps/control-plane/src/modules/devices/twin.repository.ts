@@ -105,9 +105,9 @@ export class TwinRepository {
   }
 
   /** Asks the gateways to sign and send every active device's desired state again. @returns how many */
-  async resendAll(tx: Transaction, payload: { readonly keySetVersion: number }): Promise<number> {
+  async resendAll(tx: Transaction): Promise<number> {
     return tx.$executeRaw`
-      INSERT INTO device_outbox (fleet_id, device_id, kind, payload)
-      SELECT fleet_id, id, 'desired', ${JSON.stringify(payload)}::jsonb FROM devices WHERE state = 'active'`;
+      INSERT INTO device_outbox (fleet_id, device_id, kind)
+      SELECT fleet_id, id, 'desired' FROM devices WHERE state = 'active'`;
   }
 }

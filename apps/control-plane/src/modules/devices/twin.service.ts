@@ -93,13 +93,8 @@ export class TwinService {
     });
   }
 
-  /**
-   * Has every active device's desired state signed and sent again, as after a rotation of the keys.
-   *
-   * @param keySetVersion a gateway that has not loaded this key set yet does so before it signs
-   * @returns how many
-   */
-  markAllForResend(tx: Transaction, keySetVersion: number): Promise<number> {
-    return this.twins.resendAll(tx, { keySetVersion });
+  /** Has every active device's desired state signed and sent again, as after a rotation of the keys. @returns how many */
+  markAllForResend(tx: Transaction): Promise<number> {
+    return this.twins.resendAll(tx);
   }
 }

@@ -146,7 +146,7 @@ describe('the desired state of a device', () => {
     const gone = await devices.enter();
     const other = await devices.enter('other');
     await test.database.transaction((tx) => devices.lifecycle.decommission(tx, 'default', gone));
-    const count = await test.database.transaction((tx) => devices.twins.markAllForResend(tx, 1));
+    const count = await test.database.transaction((tx) => devices.twins.markAllForResend(tx));
     expect(count).toBe(await test.database.prisma.device.count({ where: { state: 'active' } }));
     expect(await outboxOf(other)).toEqual(['desired']);
     expect(await outboxOf(gone)).toEqual([]);

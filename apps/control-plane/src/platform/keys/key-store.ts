@@ -46,7 +46,15 @@ export class KeyStore {
 
   /** Reads again what is stored, after another process has rotated. */
   async reload(): Promise<void> {
-    const rows = await this.database.prisma.signingKey.findMany({ orderBy: { createdAt: 'asc' } });
+    const { prisma } = this.database;
+    // Keys and key set of one moment, taken over at once: what is signed is never signed by a key that the set lacks.
+    const [rows, newest] = await prisma.$transaction(
+      [
+        prisma.signingKey.findMany({ orderBy: [{ createdAt: 'asc' }, { id: 'asc' }] }),
+        prisma.keySetVersion.findFirst({ orderBy: { version: 'desc' } }),
+      ],
+      { isolationLevel: 'RepeatableRead' },
+    );
     const loaded: { purpose: StoredPurpose; pair: KeyPair; retired: boolean }[] = [];
     for (const row of rows) {
       const pem = await this.secret(row.secretName);
@@ -56,9 +64,10 @@ export class KeyStore {
         retired: row.retiredAt !== null,
       });
     }
+    // Of two reloads at once the one that read earlier may end later.
+    if ((newest?.version ?? 0) < this.#version) return;
     this.#root = loaded.find((key) => key.purpose === 'root')?.pair;
     this.#keys = loaded.filter((key): key is typeof key & { purpose: KeyPurpose } => key.purpose !== 'root');
-    const newest = await this.database.prisma.keySetVersion.findFirst({ orderBy: { version: 'desc' } });
     this.#document = newest?.document as SignedDocument | undefined;
     this.#version = newest?.version ?? 0;
   }

@@ -76,11 +76,11 @@ export class SigningKeysService implements OnModuleInit, BeforeApplicationShutdo
       await change(tx, known);
       for (const fleet of await this.keys.fleets(tx))
         await this.events.append(tx, { fleet, type: `signing-key.${verb}`, subject: known });
+      // A gateway that has not loaded the new key set yet does so before it signs.
+      await this.twins.markAllForResend(tx);
       await this.authorities.announce(tx);
     });
     await this.store.reload();
-    // After the reload, and in a transaction of its own, so that no gateway here signs with the old keys what this asks for.
-    await this.database.transaction((tx) => this.twins.markAllForResend(tx, this.store.keySetVersion));
     return this.list();
   }
 }

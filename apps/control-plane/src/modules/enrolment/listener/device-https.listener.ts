@@ -163,10 +163,14 @@ export class DeviceHttpsListener implements OnApplicationBootstrap, BeforeApplic
     if (error instanceof MethodNotAllowedError) response.setHeader('allow', error.allowed.join(', '));
     if (error instanceof TooManyAttemptsError) response.setHeader('retry-after', String(error.retryAfterSeconds));
     // What is left of a body that was refused is not read; without this the connection would wait for it.
-    if (!request.complete) response.setHeader('connection', 'close');
+    if (!request.complete && hasBody(request)) response.setHeader('connection', 'close');
     const erase = error instanceof DeviceDecommissionedError ? { erase: error.erase } : {};
     send(response, problem.status, 'application/problem+json', { ...problem, ...erase });
   }
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
 function send(response: ServerResponse, status: number, type: string, value: object): void {
