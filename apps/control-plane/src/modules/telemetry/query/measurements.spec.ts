@@ -9,7 +9,11 @@ import { MeasurementReader } from './measurement-reader.service.ts';
 import { MeasurementRepository } from './measurement.repository.ts';
 import { MeasurementService } from './measurement.service.ts';
 
+const query = (more: object) => measurementQuerySchema.parse({ stream: 'pump', ...more });
+
 const T0 = Date.UTC(2026, 10, 5, 12);
+
+const at = (offset: number): string => new Date(T0 + offset).toISOString();
 
 interface Sample {
   /** Milliseconds after T0. */
@@ -49,12 +53,12 @@ describe('measurements', () => {
   }
 
   /** All pages, each checked against the contract. */
-  async function all(query: Record<string, unknown>): Promise<Measurements> {
+  async function all(conditions: Record<string, unknown>): Promise<Measurements> {
     const rows: Measurements['rows'] = [];
     let cursor: string | undefined;
     let page: Measurements;
     do {
-      const parsed = measurementQuerySchema.parse({ stream: 'pump', ...query, cursor });
+      const parsed = measurementQuerySchema.parse({ stream: 'pump', ...conditions, cursor });
       page = measurementsSchema.parse(await service.measurements('default', 'dev-a', parsed));
       expect(page.rows.length).toBeLessThanOrEqual(parsed.limit);
       rows.push(...page.rows);
@@ -62,8 +66,6 @@ describe('measurements', () => {
     } while (cursor !== undefined);
     return { ...page, rows };
   }
-
-  const at = (offset: number): string => new Date(T0 + offset).toISOString();
 
   it('come back as they were sent, in the order of time, by the page', async () => {
     const samples = Array.from({ length: 25 }, (_, i) => ({
@@ -116,10 +118,8 @@ describe('measurements', () => {
   });
 
   it('of a stream whose channels have changed are read as one', async () => {
-    await store([
-      { offset: 0, channels: ['a', 'b'], values: [1, 2] },
-      { offset: 1, channels: ['c', 'a'], values: [3, 4] },
-    ]);
+    await store([{ offset: 0, channels: ['a', 'b'], values: [1, 2] }]);
+    await store([{ offset: 1, channels: ['c', 'a'], values: [3, 4] }]);
     const { rows, channels } = await all({});
     expect(channels).toEqual(['a', 'b', 'c']);
     expect(rows.map((row) => row.values)).toEqual([
@@ -170,7 +170,6 @@ describe('measurements', () => {
       { offset: 0, channels: ['a'], values: [1] },
       { offset: 1, channels: ['a'], values: [1] },
     ]);
-    const query = (more: object) => measurementQuerySchema.parse({ stream: 'pump', ...more });
     await expect(service.measurements('default', 'dev-x', query({}))).rejects.toThrow('device "dev-x"');
     await expect(service.measurements('other', 'dev-a', query({}))).rejects.toThrow('device "dev-a"');
     await expect(service.measurements('default', 'dev-a', query({ stream: 'x' }))).rejects.toThrow('stream "x"');
@@ -188,10 +187,8 @@ describe('measurements', () => {
   });
 
   it('make a list of streams, each with its channels and its first and last sample', async () => {
-    await store([
-      { offset: 0, channels: ['a'], values: [1] },
-      { offset: 5_000, channels: ['b'], values: [1] },
-    ]);
+    await store([{ offset: 0, channels: ['a'], values: [1] }]);
+    await store([{ offset: 5_000, channels: ['b'], values: [1] }]);
     await store([{ offset: 7, channels: ['x'], values: [1] }], 'engine');
     const { items } = await service.streams('default', 'dev-a');
     expect(items.map((item) => streamSchema.parse(item))).toEqual([

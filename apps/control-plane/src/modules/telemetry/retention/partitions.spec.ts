@@ -64,12 +64,12 @@ describe('the upkeep of partitions', () => {
     await Promise.all([send(1, NOW), send(2, NOW - 40 * DAY), send(3, Date.UTC(2020, 2, 9))]);
     expect(await where()).toEqual({ samples_default: [1, 2, 3] });
     let seq = 10;
-    let going = true;
+    const done = new AbortController();
     const traffic = (async () => {
-      while (going) await send(seq++, NOW + seq);
+      while (!done.signal.aborted) await send(seq++, NOW + seq);
     })();
     await Promise.all([upkeep().run(NOW), upkeep().run(NOW)]);
-    going = false;
+    done.abort();
     await traffic;
     const stored = await where();
     expect(stored.samples_default).toEqual([3]);
