@@ -1,7 +1,7 @@
 import { manifestSchema } from '@drover/contracts';
 import type { Manifest, Release } from '@drover/contracts';
 import type { BuiltRelease } from '@drover/factory';
-import { messageOf, sleep } from '@drover/runtime';
+import { DroverError, messageOf, sleep } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import { canonicalBytes, signDocument } from '@drover/trust';
 import { Inject, Injectable } from '@nestjs/common';
@@ -24,8 +24,9 @@ import { BUILD_JOB, BUILD_QUEUE, ReleaseService } from './release.service.ts';
 export const MODEL_MEDIA_TYPE = 'application/x-onnx';
 export const MANIFEST_MEDIA_TYPE = 'application/vnd.drover.manifest+json';
 
-/** Attempts that fail by the world, not by the data, before a release is given up. */
 const MAX_TRAINING_ROWS = 1_000_000;
+/** Attempts that fail by the world, not by the data, before a release is given up. */
+const MAX_ATTEMPTS = 3;
 
 /** Builds releases from their rows: trains, stores the artifacts, signs the manifest. */
 @Injectable()
@@ -82,13 +83,14 @@ export class ReleaseBuildProcessor implements OnApplicationBootstrap, BeforeAppl
 
   async #request(fleet: string, release: Release): Promise<BuildRequest> {
     const { source, evaluation, seed, trainRows, window, stride, explainedVariance } = release.training!;
+    const file = (digest: string) => ({ digest, path: this.store.path(digest) });
     const trainedOn = new Set(source.kind === 'recordings' ? source.artifacts : []);
     return {
       source:
         source.kind === 'recordings'
-          ? { kind: 'files', paths: source.artifacts.map((digest) => this.store.path(digest)) }
+          ? { kind: 'files', files: source.artifacts.map(file) }
           : { kind: 'recording', recording: await this.measurements.load(fleet, source, MAX_TRAINING_ROWS) },
-      evaluation: evaluation.map((digest) => ({ path: this.store.path(digest), trainedOn: trainedOn.has(digest) })),
+      evaluation: evaluation.map((digest) => ({ file: file(digest), trainedOn: trainedOn.has(digest) })),
       options: { seed, trainRows, window, stride, explainedVariance },
     };
   }
@@ -132,9 +134,10 @@ export class ReleaseBuildProcessor implements OnApplicationBootstrap, BeforeAppl
     const attempts = (this.#attempts.get(id) ?? 0) + 1;
     this.#attempts.set(id, attempts);
     // Bad data stays bad; anything else is tried again by the queue or the reconciler, a few times.
-    if (!(error instanceof ReleaseUnbuildableError) && attempts < 3) throw error;
+    const reason = finalReasonOf(error);
+    if (reason === undefined && attempts < MAX_ATTEMPTS) throw error;
     this.#attempts.delete(id);
-    const code = error instanceof ReleaseUnbuildableError ? error.reason : 'build-failed';
+    const code = reason ?? 'build-failed';
     this.logger.warn({ fleet, release: id, code, err: messageOf(error) }, 'A release could not be built');
     await this.database.transaction(async (tx) => {
       if (!(await this.releases.failed(tx, fleet, id, code, messageOf(error)))) return;
@@ -159,4 +162,10 @@ export class ReleaseBuildProcessor implements OnApplicationBootstrap, BeforeAppl
       await sleep(this.config.queue.DROVER_RECONCILE_EVERY, signal).catch(() => undefined);
     }
   }
+}
+
+/** Why no further attempt can do better; undefined where one may. */
+function finalReasonOf(error: unknown): string | undefined {
+  if (error instanceof ReleaseUnbuildableError) return error.reason;
+  return error instanceof DroverError && error.fault === 'caller' ? error.code : undefined;
 }

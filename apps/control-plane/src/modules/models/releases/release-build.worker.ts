@@ -1,9 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { buildRelease } from '@drover/factory';
 import type { EvaluationRecording, Recording } from '@drover/factory';
-import { DroverError, messageOf } from '@drover/runtime';
+import { CallerError, DroverError, messageOf } from '@drover/runtime';
 import { loadRecording } from '@drover/recordings';
-import type { BuildMessage, BuildRequest } from './release-builder.ts';
+import type { BuildMessage, BuildRequest, RecordingFile } from './release-builder.ts';
 
 /** A release's build, in a thread of its own: training would hold up everything else of the process. */
 
@@ -13,17 +13,34 @@ function send(message: BuildMessage): void {
   port.postMessage(message);
 }
 
-async function load(path: string): Promise<Recording> {
-  const { channels, rows, values, timesMs, labels } = await loadRecording(path);
+/** What is wrong with a recording is told by its digest: the path of its file says nothing to who uploaded it. */
+class RecordingError extends CallerError {
+  readonly #code: string;
+
+  constructor(code: string, message: string, cause: unknown) {
+    super(message, { cause });
+    this.#code = code;
+  }
+
+  override get code(): string {
+    return this.#code;
+  }
+}
+
+async function load({ path, digest }: RecordingFile): Promise<Recording> {
+  const { channels, rows, values, timesMs, labels } = await loadRecording(path).catch((error: unknown) => {
+    if (!(error instanceof DroverError) || error.fault !== 'caller') throw error;
+    throw new RecordingError(error.code, `Recording ${digest}: ${error.message.replaceAll(path, 'the file')}`, error);
+  });
   return { channels, rows, values, timesMs, ...(labels ? { labels } : {}) };
 }
 
 async function build({ source, evaluation, options }: BuildRequest): Promise<void> {
-  const recordings = source.kind === 'files' ? await Promise.all(source.paths.map(load)) : [source.recording];
+  const recordings = source.kind === 'files' ? await Promise.all(source.files.map(load)) : [source.recording];
   const { trainRows } = options;
   const labelled: EvaluationRecording[] = [];
-  for (const { path, trainedOn } of evaluation) {
-    const recording = await load(path);
+  for (const { file, trainedOn } of evaluation) {
+    const recording = await load(file);
     // Unlabelled ones have nothing to be measured by.
     if (!recording.labels) continue;
     labelled.push({

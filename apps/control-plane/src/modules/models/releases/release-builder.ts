@@ -2,12 +2,17 @@ import { Worker } from 'node:worker_threads';
 import type { BuiltRelease, Recording } from '@drover/factory';
 import { CallerError, OperationError } from '@drover/runtime';
 
+export interface RecordingFile {
+  readonly digest: string;
+  readonly path: string;
+}
+
 /** What a build thread is given. Plain data: it crosses a thread. */
 export interface BuildRequest {
   readonly source:
-    | { readonly kind: 'files'; readonly paths: readonly string[] }
+    | { readonly kind: 'files'; readonly files: readonly RecordingFile[] }
     | { readonly kind: 'recording'; readonly recording: Recording };
-  readonly evaluation: readonly { readonly path: string; readonly trainedOn: boolean }[];
+  readonly evaluation: readonly { readonly file: RecordingFile; readonly trainedOn: boolean }[];
   readonly options: {
     readonly seed: number;
     readonly trainRows?: number | undefined;

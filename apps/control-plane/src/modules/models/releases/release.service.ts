@@ -43,11 +43,12 @@ export class ReleaseService {
   /**
    * Begins to train a release.
    *
-   * @throws NotFoundError for the model, InvalidInputError naming every artifact that is not there
+   * @throws NotFoundError for the model, InvalidInputError naming every recording that is not there, or that would be measured on
+   *   what was trained on
    */
   async create(fleet: string, model: string, training: Training): Promise<Release> {
     if (!(await this.models.find(fleet, model))) throw NotFoundError.of('model', model);
-    await this.#requireArtifacts(fleet, training);
+    await this.#requireRecordings(fleet, training);
     const release = await this.database.transaction(async (tx) => {
       const created = await this.releases.create(tx, fleet, newId('rel'), model, training);
       await this.events.append(tx, {
@@ -76,18 +77,29 @@ export class ReleaseService {
     return JSON.parse(bytes.toString('utf8')) as ResponseOf<typeof api.releases.manifest>;
   }
 
-  async #requireArtifacts(fleet: string, { source, evaluation }: Training): Promise<void> {
+  async #requireRecordings(fleet: string, { source, evaluation, trainRows }: Training): Promise<void> {
+    const trained = source.kind === 'recordings' ? source.artifacts : [];
     const named = [
-      ...(source.kind === 'recordings'
-        ? source.artifacts.map((digest, i) => ({ path: `training.source.artifacts.${i}`, digest }))
-        : []),
-      ...evaluation.map((digest, i) => ({ path: `training.evaluation.${i}`, digest })),
+      ...trained.map((digest, i) => ({ path: `training.source.artifacts.${i}`, digest, reused: false })),
+      ...evaluation.map((digest, i) => ({
+        path: `training.evaluation.${i}`,
+        digest,
+        reused: trainRows === undefined && trained.includes(digest),
+      })),
     ];
     const problems: FieldProblem[] = [];
-    for (const { path, digest } of named) {
+    for (const { path, digest, reused } of named) {
       if (!(await this.artifacts.find(fleet, digest)))
         problems.push({ path, message: 'there is no such artifact in this fleet; upload it first' });
+      else if (reused)
+        problems.push({
+          path,
+          message: 'is trained on as a whole; give training.trainRows to measure on the rows after them',
+        });
     }
-    if (problems.length > 0) throw new InvalidInputError('Some recordings are missing.', { problems });
+    if (problems.length > 0) {
+      const message = problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
+      throw new InvalidInputError(message, { problems });
+    }
   }
 }

@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { manifestSchema } from '@drover/contracts';
+import type { Release } from '@drover/contracts';
+import { decodeModel } from '@drover/onnx';
+import { bundledRecordings } from '@drover/recordings';
+import { verifyDocument, verifyKeySet } from '@drover/trust';
+import { Database } from '../../../platform/database/database.ts';
+import { KeyStore } from '../../../platform/keys/key-store.ts';
+import { ArtifactStore } from '../../../platform/storage/artifact-store.ts';
+import { testApp } from '../../../test-app.fixture.ts';
+import type { TestApp } from '../../../test-app.fixture.ts';
+import { modelsOf } from '../models.fixture.ts';
+
+let app: TestApp;
+let models: ReturnType<typeof modelsOf>;
+let built: Release;
+beforeAll(async () => {
+  app = await testApp({ DROVER_RECONCILE_EVERY: '300ms' });
+  models = modelsOf(app);
+  built = await models.bundled('pump');
+});
+afterAll(() => app.stop());
+
+const part = <T>(type: new (...args: never[]) => T): T => app.controlPlane.app.get(type);
+
+describe('a release built from recordings', () => {
+  it('is READY with fp32 and int8, each with its quality', () => {
+    expect(built).toMatchObject({
+      model: 'pump',
+      version: 1,
+      status: 'READY',
+      progress: 1,
+      phase: 'ready',
+      error: null,
+    });
+    expect(built.variants.map((variant) => variant.name).toSorted()).toEqual(['fp32', 'int8']);
+    for (const { metrics, sizeBytes, policy } of built.variants) {
+      expect(metrics.f1).toBeGreaterThan(0.5);
+      expect(sizeBytes).toBeGreaterThan(500);
+      expect(policy.threshold).toBeGreaterThan(0);
+    }
+  });
+
+  it('has a manifest that the key set vouches for, under its own digest', async () => {
+    const keys = part(KeyStore);
+    const bytes = await part(ArtifactStore).read(built.manifestDigest!);
+    const document: unknown = JSON.parse(bytes.toString('utf8'));
+    const keySet = verifyKeySet(keys.keySet, keys.rootPublicKey, 0);
+    const manifest = manifestSchema.parse(verifyDocument('manifest', document, { keySet, now: Date.now() }));
+    expect(manifest).toMatchObject({ fleet: 'default', model: { id: 'pump' }, release: { id: built.id, version: 1 } });
+    expect((await app.request('GET', `/releases/${built.id}/manifest`)).body).toEqual(document);
+  });
+
+  it('has models that are stored under their digests, of the size that is told, and can be decoded', async () => {
+    for (const { digest, sizeBytes } of built.variants) {
+      const bytes = await part(ArtifactStore).read(digest);
+      expect(bytes.length).toBe(sizeBytes);
+      expect(() => decodeModel(bytes)).not.toThrow();
+      expect(
+        (await app.request('GET', `/artifacts`)).body.items.map((item: { digest: string }) => item.digest),
+      ).toContain(digest);
+    }
+  });
+
+  it('is told of by events, in order', async () => {
+    const rows = await part(Database).prisma.event.findMany({ where: { subject: built.id }, orderBy: { id: 'asc' } });
+    expect(rows.map((row) => row.type)).toEqual(['release.created', 'release.ready']);
+  });
+
+  it('gets the next version, also when several are asked for at once', async () => {
+    const { digest } = await models.uploadFile(bundledRecordings().normal);
+    await models.model('many');
+    const training = { source: { kind: 'recordings', artifacts: [digest] }, trainRows: 300 };
+    const made = await Promise.all([1, 2, 3].map(() => models.create('many', training)));
+    const versions = made.map(({ body }) => body.version as number);
+    expect(versions.toSorted()).toEqual([1, 2, 3]);
+    for (const { body } of made) expect((await models.ended(body.id)).status).toBe('READY');
+  });
+});
+
+async function failure(content: string, options: object = {}): Promise<Release> {
+  const { digest } = await models.upload(content);
+  await app.request('POST', '/models', { id: 'bad', name: 'bad' });
+  const { body } = await models.create('bad', { source: { kind: 'recordings', artifacts: [digest] }, ...options });
+  return models.ended(body.id);
+}
+
+describe('a release that cannot be built', () => {
+  it.each([
+    ['is no CSV', '\u0000\u0001\u0002', 'invalid-recording', /not a text file/],
+    ['is empty', '\n', 'invalid-recording', /empty/],
+    ['has a cell that is no number', table(`${'1,2\n'.repeat(99)}3,x`), 'invalid-cell', /Row 100, column "b"/],
+    ['is too short', table('1,2\n2,3'), 'not-enough-data', /./],
+  ])('because its recording %s is FAILED and says so', async (_, content, code, message) => {
+    const release = await failure(content);
+    expect(release.status).toBe('FAILED');
+    expect(release.error).toEqual({ code, message: expect.stringMatching(message) });
+    expect(release.error!.message).not.toContain(app.dataDir);
+    expect(release.variants).toEqual([]);
+  });
+
+  it('because its recordings have different channels is FAILED', async () => {
+    const pump = await models.uploadFile(bundledRecordings().normal);
+    const other = await models.upload(table(Array.from({ length: 400 }, (_, i) => `${i},${i % 7}`).join('\n')));
+    const { body } = await models.create('bad', {
+      source: { kind: 'recordings', artifacts: [pump.digest, other.digest] },
+    });
+    expect((await models.ended(body.id)).error?.code).toBe('inconsistent-recording');
+  });
+
+  it('is refused at once where recordings are missing or would be measured on what was trained on', async () => {
+    const { digest } = await models.uploadFile(bundledRecordings().normal);
+    const unknown = 'ab'.repeat(32);
+    const source = { kind: 'recordings', artifacts: [unknown, digest] };
+    const { status, body } = await models.create('pump', { source, evaluation: [digest, unknown] });
+    expect(status).toBe(400);
+    expect(body.problems.map((problem: { path: string }) => problem.path)).toEqual([
+      'training.source.artifacts.0',
+      'training.evaluation.0',
+      'training.evaluation.1',
+    ]);
+    expect((await models.create('nothing', { source })).status).toBe(404);
+  });
+
+  it('has no manifest', async () => {
+    const release = await failure(table('1,2'));
+    expect((await app.request('GET', `/releases/${release.id}/manifest`)).status).toBe(409);
+  });
+});
+
+describe('a build whose job was lost', () => {
+  it('is found by its row and built', async () => {
+    const { digest } = await models.uploadFile(bundledRecordings().normal);
+    const training = { family: 'pca', source: { kind: 'recordings', artifacts: [digest] }, evaluation: [], seed: 1 };
+    const key = { fleetId: 'default', id: 'rel_lost' };
+    await part(Database).prisma.release.create({
+      data: { ...key, modelId: 'pump', version: 99, family: 'pca', training },
+    });
+    expect((await models.ended('rel_lost')).status).toBe('READY');
+  });
+});
+
+describe('training from measurements', () => {
+  it('fails clearly where the device has none', async () => {
+    const source = { kind: 'measurements', device: 'dev_none', stream: 'pump' };
+    const { body } = await models.create('pump', { source });
+    const release = await models.ended(body.id);
+    expect(release).toMatchObject({ status: 'FAILED', error: { code: 'not-found' } });
+  });
+});
+
+/** A recording with the channels a and b, one row per second. */
+function table(rows: string): string {
+  const lines = rows
+    .split('\n')
+    .map(
+      (row, i) =>
+        `2026-01-01 00:${String(Math.floor(i / 60) % 60).padStart(2, '0')}:${String(i % 60).padStart(2, '0')},${row}`,
+    );
+  return `datetime,a,b\n${lines.join('\n')}\n`;
+}
