@@ -1,0 +1,361 @@
+import { readFile } from 'node:fs/promises';
+import type { DroverClient } from '@drover/client';
+import { api } from '@drover/contracts';
+import type { Device, FleetEvent, Release, Rollout } from '@drover/contracts';
+import { poolCounts, pointMetrics } from '@drover/detection';
+import { OperationError, sleep } from '@drover/runtime';
+import { describeEvent } from './demo-narration.ts';
+import type { DemoRecordings, ReplayedRecording } from './demo-recordings.ts';
+import { loopLengthMs, scoreLoop } from './demo-score.ts';
+import type { LoopScore } from './demo-score.ts';
+import type { DemoDevice, DemoResult } from './demo-report.ts';
+
+/** Something of the demo took too long or ended badly. */
+export class DemoFailedError extends OperationError {}
+
+export const MACHINE_PIPELINE = 'machine';
+export const HOST_PIPELINE = 'host';
+
+const POLL_MS = 300;
+const WAIT_MS = 180_000;
+/** Rows of the host's own measurements to train on: about one per second. */
+const HOST_ROWS = 45;
+const HOST_WINDOW = 4;
+/** After a pass, until what it found has surely arrived. */
+const SETTLE_MS = 2_500;
+
+export interface Board {
+  readonly name: string;
+  readonly replayed: ReplayedRecording;
+}
+
+export interface DemoOptions {
+  readonly client: DroverClient;
+  readonly recordings: DemoRecordings;
+  readonly boards: readonly Board[];
+  readonly hostName: string;
+  readonly say: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** The main job from the operator's side: every step through the API, every figure from it. */
+export class Demo {
+  readonly #options: DemoOptions;
+  readonly #client: DroverClient;
+  readonly #say: (text: string) => void;
+
+  constructor(options: DemoOptions) {
+    this.#options = options;
+    this.#client = options.client;
+    this.#say = options.say;
+  }
+
+  async run(): Promise<DemoResult> {
+    const narration = this.#narrate();
+    const devices = await this.#waitForDevices();
+    const digests = await this.#uploadRecordings();
+    this.#say('Training a release from normal data: windowed principal components, as fp32 and int8 …');
+    await this.#client.call(api.models.create, { body: { id: 'machine', name: 'Machine' } });
+    const first = await this.#train({ ...digests, seed: 1 });
+    this.#describe(first);
+    this.#say('Rolling it out: one board first, then the other two. Each gets the variants that fit its tier …');
+    const rollouts = [await this.#rollOut(first, MACHINE_PIPELINE)];
+    this.#say('The boards now detect by themselves. Watching one whole pass of their recordings …');
+    const [scores, hostRollout] = await Promise.all([this.#watchPass(devices), this.#hostModel(devices)]);
+    rollouts.push(hostRollout);
+    this.#say('Updating the release over the air while the boards run …');
+    const second = await this.#train({ ...digests, seed: 2, explainedVariance: 0.9 });
+    rollouts.push(await this.#rollOut(second, MACHINE_PIPELINE));
+    await this.#waitForReports(second);
+    const result = await this.#result(rollouts, scores);
+    narration.stop();
+    return result;
+  }
+
+  /** Tells what happens as the control plane's own event stream tells it. */
+  #narrate(): { stop: () => void } {
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, this.#options.signal]);
+    const follow = async (): Promise<void> => {
+      const names = new Map<string, string>();
+      for await (const event of this.#client.events({
+        after: '0',
+        signal,
+        types: 'device.*,rollout.*,execution.*,anomaly.opened',
+      })) {
+        const text = describeEvent(event, await this.#nameOf(event, names));
+        if (text !== undefined) this.#say(`  ${text}`);
+      }
+    };
+    // The story is told beside the work: where it breaks off, the work goes on.
+    void follow().catch(() => undefined);
+    return { stop: () => stop.abort() };
+  }
+
+  async #nameOf(event: FleetEvent, names: Map<string, string>): Promise<string> {
+    const id = event.type.startsWith('device.') ? event.subject : String(event.data.device ?? '');
+    if (id === '') return '';
+    if (!names.has(id)) names.set(id, (await this.#client.call(api.devices.get, { params: { device: id } })).name);
+    return names.get(id)!;
+  }
+
+  async #waitForDevices(): Promise<Map<string, Device>> {
+    const wanted = [...this.#options.boards.map(({ name }) => name), this.#options.hostName];
+    this.#say(`Waiting for ${wanted.length} agents to enrol and come online …`);
+    return this.#until('all agents to be online', async () => {
+      const { items } = await this.#client.call(api.devices.list, { query: { online: 'true' } });
+      const byName = new Map(items.map((device) => [device.name, device]));
+      return wanted.every((name) => byName.has(name)) ? byName : undefined;
+    });
+  }
+
+  async #uploadRecordings(): Promise<{ artifacts: string[]; evaluation: string[] }> {
+    const { training, replayed } = this.#options.recordings;
+    const upload = async (path: string): Promise<string> =>
+      (await this.#client.upload(await readFile(path), 'text/csv')).digest;
+    const artifacts = await Promise.all(training.map(upload));
+    const evaluation = await Promise.all([...new Set(replayed.map(({ path }) => path))].map(upload));
+    return { artifacts, evaluation };
+  }
+
+  async #train(options: {
+    artifacts: string[];
+    evaluation: string[];
+    seed: number;
+    explainedVariance?: number;
+  }): Promise<Release> {
+    const { artifacts, evaluation, seed, explainedVariance } = options;
+    const { trainRows } = this.#options.recordings;
+    return this.#waitForRelease(
+      await this.#client.call(api.releases.create, {
+        body: {
+          model: 'machine',
+          training: {
+            source: { kind: 'recordings', artifacts },
+            evaluation,
+            seed,
+            ...(trainRows === undefined ? {} : { trainRows }),
+            ...(explainedVariance === undefined ? {} : { explainedVariance }),
+          },
+        },
+      }),
+    );
+  }
+
+  #waitForRelease(created: Release): Promise<Release> {
+    return this.#until(`release ${created.id} to be built`, async () => {
+      const release = await this.#client.call(api.releases.get, { params: { release: created.id } });
+      if (release.status === 'FAILED')
+        throw new DemoFailedError(`The release could not be built: ${release.error?.message}`);
+      return release.status === 'READY' ? release : undefined;
+    });
+  }
+
+  #describe(release: Release): void {
+    for (const { name, sizeBytes, metrics } of release.variants) {
+      const quality =
+        metrics.f1 === undefined
+          ? ''
+          : `, F1 ${metrics.f1.toFixed(2)}, false alarms ${percent(metrics.far)}, missed ${percent(metrics.mar)}`;
+      this.#say(`  ${name}: ${(sizeBytes / 1024).toFixed(0)} KiB${quality}`);
+    }
+  }
+
+  async #rollOut(release: Release, pipeline: string): Promise<Rollout> {
+    const created = await this.#client.call(api.rollouts.create, {
+      body: {
+        pipeline,
+        release: release.id,
+        target: { kind: 'filter', filter: { pipelines: [pipeline] } },
+        waves: [
+          { kind: 'count', count: 1 },
+          { kind: 'percent', percent: 100 },
+        ],
+      },
+    });
+    return this.#until(`rollout ${created.id} to end`, async () => {
+      const rollout = await this.#client.call(api.rollouts.get, { params: { rollout: created.id } });
+      return ['SUCCEEDED', 'FAILED', 'ABORTED'].includes(rollout.status) ? rollout : undefined;
+    });
+  }
+
+  /** Lets every board see its whole recording once and holds what it found against the labels. */
+  async #watchPass(
+    devices: ReadonlyMap<string, Device>,
+  ): Promise<Map<string, LoopScore & { rowsExpected: number; rowsReceived: number }>> {
+    const entries = this.#options.boards.map(async ({ name, replayed }) => {
+      const device = devices.get(name)!.id;
+      const { timesMs, labels, rows } = replayed.recording;
+      const length = loopLengthMs(timesMs);
+      const spacing = length / rows;
+      const fromMs = (await this.#lastSampleMs(device, MACHINE_PIPELINE)) + spacing / 2;
+      await this.#until(`${name} to see its whole recording`, async () =>
+        (await this.#lastSampleMs(device, MACHINE_PIPELINE)) > fromMs + length ? true : undefined,
+      );
+      await sleep(SETTLE_MS, this.#options.signal);
+      const detections: { startMs: number; endMs: number | null }[] = [];
+      const query = {
+        pipeline: MACHINE_PIPELINE,
+        from: instant(fromMs - length),
+        to: instant(fromMs + length),
+        limit: 500,
+        sort: 'startedAt',
+      };
+      for await (const anomaly of this.#client.all(api.devices.anomalies, { params: { device }, query }))
+        detections.push({ startMs: anomaly.startedAt, endMs: anomaly.endedAt });
+      const score = scoreLoop({ timesMs, labels, scoredFrom: replayed.scoredFrom }, detections, fromMs);
+      return [
+        name,
+        { ...score, rowsExpected: rows, rowsReceived: await this.#countRows(device, fromMs, fromMs + length) },
+      ] as const;
+    });
+    return new Map(await Promise.all(entries));
+  }
+
+  async #countRows(device: string, fromMs: number, toMs: number): Promise<number> {
+    let rows = 0;
+    let cursor: string | null = null;
+    do {
+      const page: { rows: unknown[]; nextCursor: string | null } = await this.#client.call(api.devices.measurements, {
+        params: { device },
+        query: {
+          stream: MACHINE_PIPELINE,
+          from: instant(fromMs),
+          to: instant(toMs),
+          limit: 10_000,
+          ...(cursor === null ? {} : { cursor }),
+        },
+      });
+      rows += page.rows.length;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+    return rows;
+  }
+
+  async #lastSampleMs(device: string, stream: string): Promise<number> {
+    const { items } = await this.#client.call(api.devices.streams, { params: { device } });
+    const lastAt = items
+      .filter(({ name }) => name === stream)
+      .map(({ lastAt: at }) => (at === null ? 0 : Date.parse(at)));
+    return Math.max(0, ...lastAt);
+  }
+
+  /** The fourth agent watches this machine itself: its model is trained from what it has sent. */
+  async #hostModel(devices: ReadonlyMap<string, Device>): Promise<Rollout> {
+    const host = devices.get(this.#options.hostName)!;
+    await this.#until(`${HOST_ROWS} measurements of this machine`, async () => {
+      const { rows } = await this.#client.call(api.devices.measurements, {
+        params: { device: host.id },
+        query: { stream: HOST_PIPELINE, limit: HOST_ROWS },
+      });
+      return rows.length >= HOST_ROWS ? true : undefined;
+    });
+    await this.#client.call(api.models.create, { body: { id: 'host', name: 'Host' } });
+    const release = await this.#waitForRelease(
+      await this.#client.call(api.releases.create, {
+        body: {
+          model: 'host',
+          training: { source: { kind: 'measurements', device: host.id, stream: HOST_PIPELINE }, window: HOST_WINDOW },
+        },
+      }),
+    );
+    this.#say(
+      `Trained a model of this machine from ${HOST_ROWS} of its own measurements; rolling it out to its agent …`,
+    );
+    return this.#rollOut(release, HOST_PIPELINE);
+  }
+
+  /** Until every board has reported the new release, and how fast it is. */
+  async #waitForReports(release: Release): Promise<void> {
+    await this.#until('all boards to report the new release', async () => {
+      const rows = await Promise.all(
+        (await this.#devices())
+          .filter((device) => device.pipelines.includes(MACHINE_PIPELINE))
+          .map((device) => this.#reported(device)),
+      );
+      return rows.every((reported) => reported?.release === release.id && reported.latency !== null) ? true : undefined;
+    });
+  }
+
+  async #devices(): Promise<Device[]> {
+    return (await this.#client.call(api.devices.list, { query: { limit: 100 } })).items;
+  }
+
+  async #reported(device: Device) {
+    const twin = await this.#client.call(api.devices.twin, { params: { device: device.id } });
+    return twin.reported?.pipelines[device.pipelines[0]!];
+  }
+
+  async #result(
+    rollouts: readonly Rollout[],
+    scores: ReadonlyMap<string, LoopScore & { rowsExpected: number; rowsReceived: number }>,
+  ): Promise<DemoResult> {
+    const rows: DemoDevice[] = [];
+    let dropped = 0;
+    for (const device of await this.#devices()) {
+      const { reported } = await this.#client.call(api.devices.twin, { params: { device: device.id } });
+      const pipeline = reported?.pipelines[device.pipelines[0]!];
+      dropped += Object.values(reported?.store.dropped ?? {}).reduce((sum, count) => sum + count, 0);
+      const score = scores.get(device.name);
+      const found = score
+        ? undefined
+        : (await this.#client.call(api.devices.anomalies, { params: { device: device.id }, query: { limit: 500 } }))
+            .items.length;
+      rows.push({
+        device: device.name,
+        tier: device.tier,
+        simulated: device.profile.simulated,
+        variant: pipeline?.variant ?? null,
+        provider: pipeline?.provider ?? null,
+        p50Us: pipeline?.latency?.p50Us ?? null,
+        p99Us: pipeline?.latency?.p99Us ?? null,
+        anomaliesLabelled: score?.anomaliesLabelled ?? 0,
+        anomaliesFound: score?.anomaliesFound ?? 0,
+        // Of this machine nothing is labelled: whatever its model found counts as a false alarm.
+        falseAlarms: score?.falseAlarms ?? found ?? 0,
+        rowsExpected: score?.rowsExpected ?? null,
+        rowsReceived: score?.rowsReceived ?? null,
+      });
+    }
+    const { items: rejects } = await this.#client.call(api.rejects.list, { query: { limit: 100 } });
+    const lost =
+      rows.some(({ rowsExpected, rowsReceived }) => rowsExpected !== rowsReceived) || dropped > 0 || rejects.length > 0;
+    const { f1, far, mar } = pointMetrics(poolCounts([...scores.values()].map(({ points }) => points)));
+    const detected = rows.some(({ anomaliesFound }) => anomaliesFound > 0);
+    return {
+      ok: rollouts.every(({ status }) => status === 'SUCCEEDED') && detected && !lost,
+      devices: rows,
+      rollouts: rollouts.map(({ release, status, counts }) => ({
+        release,
+        status,
+        succeeded: counts.SUCCEEDED,
+        failed: counts.FAILED + counts.TIMED_OUT + counts.REJECTED,
+      })),
+      detection: { f1: round(f1), far: round(far), mar: round(mar) },
+      lost: { dropped, rejected: rejects.length },
+    };
+  }
+
+  /** Asks until there is an answer. */
+  async #until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
+    const deadline = performance.now() + WAIT_MS;
+    for (;;) {
+      const answer = await ask();
+      if (answer !== undefined) return answer;
+      if (performance.now() > deadline) throw new DemoFailedError(`Waited ${WAIT_MS / 1000} s for ${what}, in vain.`);
+      await sleep(POLL_MS, this.#options.signal);
+    }
+  }
+}
+
+function percent(share: number | undefined): string {
+  return share === undefined ? '-' : `${(share * 100).toFixed(1)} %`;
+}
+
+function instant(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+function round(value: number): number {
+  return Math.round(value * 1_000) / 1_000;
+}

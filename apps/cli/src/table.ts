@@ -1,0 +1,46 @@
+/** Plain text tables for terminals. */
+
+const MAX_CELL = 60;
+
+/** Rows of objects as an aligned table. Columns that hold objects or are empty everywhere are left out. */
+export function formatRows(rows: readonly Record<string, unknown>[]): string {
+  if (rows.length === 0) return '(none)';
+  const columns = Object.keys(rows[0]!).filter((key) => rows.some((row) => isShown(row[key])));
+  return formatTable(
+    columns,
+    rows.map((row) => columns.map((column) => cell(row[column]))),
+  );
+}
+
+export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((title, i) => Math.max(title.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((text, i) => text.padEnd(widths[i]!))
+      .join('  ')
+      .trimEnd();
+  return [line(header), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
+}
+
+/** One object as `name  value` lines; what is nested is shown as JSON. */
+export function formatObject(value: Record<string, unknown>): string {
+  const entries = Object.entries(value);
+  const width = Math.max(...entries.map(([name]) => name.length));
+  return entries
+    .map(
+      ([name, item]) =>
+        `${name.padEnd(width)}  ${typeof item === 'object' && item !== null ? JSON.stringify(item) : String(item ?? '-')}`,
+    )
+    .join('\n');
+}
+
+function isShown(value: unknown): boolean {
+  return value !== undefined && value !== null && (typeof value !== 'object' || Array.isArray(value));
+}
+
+function cell(value: unknown): string {
+  const text = Array.isArray(value)
+    ? value.map((item) => (typeof item === 'object' ? JSON.stringify(item) : String(item))).join(',')
+    : String(value ?? '-');
+  return text.length > MAX_CELL ? `${text.slice(0, MAX_CELL - 1)}…` : text;
+}
