@@ -258,6 +258,14 @@ export class ExecutionRepository {
     await tx.execution.updateMany({ where: { fleetId: fleet, id, startedAt: null }, data: { startedAt: now } });
   }
 
+  /** A device that begins anew (on other hardware) counts its reports from one again. */
+  async restartSequence(fleet: string, device: string): Promise<void> {
+    await this.database.prisma.execution.updateMany({
+      where: { fleetId: fleet, deviceId: device, status: { in: ['QUEUED', 'IN_PROGRESS'] } },
+      data: { sequence: 0 },
+    });
+  }
+
   /**
    * A device that is away does not work on its step: its timer stops, and goes on with what was left when it is back, so that one
    * that comes and goes (perhaps because of the very update) runs out of time as well. An execution that an online device does not

@@ -1,3 +1,4 @@
+import type { FleetEvent } from '@drover/contracts';
 import { messageOf, sleep } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import { Inject, Injectable } from '@nestjs/common';
@@ -53,19 +54,28 @@ export class RolloutProcessor implements OnApplicationBootstrap, BeforeApplicati
     await Promise.allSettled(this.#loops);
   }
 
-  /** Wakes a rollout as soon as one of its executions has ended. */
+  /** Wakes a rollout as soon as one of its executions has ended; reacts to devices that were replaced. */
   async #follow(): Promise<void> {
     const { signal } = this.#stopping;
     // What happened before is the reconciler's.
     const from = await this.reader.end().catch(() => ({ tx: '0', id: '0' }));
     for await (const events of followEvents(this.reader, this.listener, from, { signal, logger: this.logger })) {
-      const wanted = new Map<string, { fleet: string; rollout: string }>();
-      for (const { type, fleet, data } of events) {
-        if (type !== 'execution.changed' || data.status === 'QUEUED' || data.status === 'IN_PROGRESS') continue;
-        wanted.set(`${fleet}/${String(data.rollout)}`, { fleet, rollout: String(data.rollout) });
+      try {
+        await this.#take(events);
+      } catch (error) {
+        this.logger.warn({ err: messageOf(error) }, 'Events of devices and executions could not be acted on');
       }
-      for (const { fleet, rollout } of wanted.values()) await this.engine.wake(fleet, rollout);
     }
+  }
+
+  async #take(events: readonly FleetEvent[]): Promise<void> {
+    const wanted = new Map<string, { fleet: string; rollout: string }>();
+    for (const { type, fleet, subject, data } of events) {
+      if (type === 'device.enrolled' && data.replaced === true) await this.executions.restartSequence(fleet, subject);
+      if (type !== 'execution.changed' || data.status === 'QUEUED' || data.status === 'IN_PROGRESS') continue;
+      wanted.set(`${fleet}/${String(data.rollout)}`, { fleet, rollout: String(data.rollout) });
+    }
+    for (const { fleet, rollout } of wanted.values()) await this.engine.wake(fleet, rollout);
   }
 
   /** Once over everything that rows alone say is to be done. */

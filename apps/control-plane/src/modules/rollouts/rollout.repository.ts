@@ -138,12 +138,12 @@ export class RolloutRepository {
     });
   }
 
-  /** Ends every wave that has not ended, for instance when its rollout is aborted. */
+  /** Ends every wave that has not ended: the running one as `status` says; those that never began were aborted. */
   async endOpenWaves(tx: Transaction, fleet: string, rollout: string, status: WaveStatus): Promise<void> {
-    await tx.wave.updateMany({
-      where: { fleetId: fleet, rolloutId: rollout, status: { in: ['PENDING', 'RUNNING'] } },
-      data: { status, endedAt: new Date() },
-    });
+    const endedAt = new Date();
+    const where = { fleetId: fleet, rolloutId: rollout };
+    await tx.wave.updateMany({ where: { ...where, status: 'RUNNING' }, data: { status, endedAt } });
+    await tx.wave.updateMany({ where: { ...where, status: 'PENDING' }, data: { status: 'ABORTED', endedAt } });
   }
 
   /** Of all fleets: what the reconciler looks after. */
