@@ -15,8 +15,8 @@ export interface ClientOptions {
 }
 
 /** The names in a path's `:name` parts. */
-type ParamsOf<P extends string> = P extends `${string}:${infer Name}/${infer Rest}`
-  ? { readonly [K in Name]: string } & ParamsOf<`/${Rest}`>
+type ParamsOf<P extends string> = P extends `${string}:${infer Name}/${infer Tail}`
+  ? { readonly [K in Name]: string } & ParamsOf<`/${Tail}`>
   : P extends `${string}:${infer Name}`
     ? { readonly [K in Name]: string }
     : unknown;

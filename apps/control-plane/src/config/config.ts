@@ -8,13 +8,26 @@ export type ProcessRole = (typeof ROLES)[number];
 
 const hosts = z
   .string()
-  .transform((text) => text.split(',').map((host) => host.trim()).filter((host) => host !== ''))
-  .pipe(z.array(z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'must be host names or IP addresses, comma-separated')).min(1).max(32));
+  .transform((text) =>
+    text
+      .split(',')
+      .map((host) => host.trim())
+      .filter((host) => host !== ''),
+  )
+  .pipe(
+    z
+      .array(z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'must be host names or IP addresses, comma-separated'))
+      .min(1)
+      .max(32),
+  );
 
 /** What this process is and where it keeps its data. */
 export const processConfigSchema = z.object({
   /** Folder of everything that must survive: database, artifacts, master key. */
-  DROVER_DATA_DIR: z.string().default('./.drover').transform((path) => resolve(path)),
+  DROVER_DATA_DIR: z
+    .string()
+    .default('./.drover')
+    .transform((path) => resolve(path)),
   /** Roles of this process, comma-separated: `api`, `gateway`, `worker`. */
   DROVER_ROLES: z
     .string()
@@ -104,7 +117,9 @@ export class Config {
     this.database = section(databaseConfigSchema);
     this.queue = section(queueConfigSchema);
     if (problems.length > 0) {
-      throw new InvalidConfigError(`Configuration:\n${problems.map((p) => `  ${p.path}: ${p.message}`).join('\n')}`, { problems });
+      throw new InvalidConfigError(`Configuration:\n${problems.map((p) => `  ${p.path}: ${p.message}`).join('\n')}`, {
+        problems,
+      });
     }
   }
 

@@ -9,6 +9,8 @@ const PAGE = 500;
 /** A notice can be late by a long transaction elsewhere; look again after this long without one. */
 const POLL_MS = 1_000;
 
+const nobodyWaits = (): void => undefined;
+
 /**
  * Follows the event stream from a position: all events in commit order, then those to come, until the signal aborts. Waits out
  * a database that is away.
@@ -22,7 +24,7 @@ export async function* followEvents(
   const { fleet, signal, logger } = options;
   const backoff = new Backoff(100, 5_000);
   let position = from;
-  let wake: () => void = () => undefined;
+  let wake: () => void = nobodyWaits;
   let noticed = false;
   const end = listener.on(EVENTS_CHANNEL, () => {
     noticed = true;
