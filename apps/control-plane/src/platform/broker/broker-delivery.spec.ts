@@ -256,6 +256,7 @@ describe('a revoked device', () => {
     const acknowledged = vi.fn();
     client.publish(mine.measurements('s'), '{}', { qos: 1 }, acknowledged);
     await vi.waitFor(() => expect(test.received).toHaveLength(1));
+    test.distrust('d-1');
     const purged = test.broker.purge('default', 'd-1');
     client.publish(mine.measurements('s'), '{}', { qos: 1 }, acknowledged);
     commit!();
@@ -265,20 +266,25 @@ describe('a revoked device', () => {
 
   it('does not slip in where it was recognised just before the revocation', async () => {
     let recognise: (() => void) | undefined;
-    test.identity.provide({
-      authenticate: () =>
-        new Promise(
-          (resolve) => (recognise = () => resolve({ fleet: 'default', device: 'd-1', certificateSerial: '1' })),
-        ),
-    });
-    const connecting = test.connect('d-1');
-    const outcome = expect(connecting).rejects.toMatchObject({ code: 5 });
-    await vi.waitFor(() => expect(recognise).toBeDefined());
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    const principal = { fleet: 'default', device: 'd-1', certificateSerial: '1' };
+    const answers = [new Promise<typeof principal>((resolve) => (recognise = () => resolve(principal)))];
+    test.identity.provide({ authenticate: async () => (await answers.shift()) ?? null });
+    const outcome = expect(test.connect('d-1')).rejects.toMatchObject({ code: 5 });
+    await vi.waitFor(() => expect(answers).toEqual([]));
     await test.broker.purge('default', 'd-1');
     recognise!();
     await outcome;
     expect(await test.refused('revoked')).toBe(1);
+  });
+
+  it('stays where it has come back with a new certificate already', async () => {
+    test.distrust('d-1');
+    await test.enrol('default', 'd-1');
+    const { client, messages } = await subscribed('d-1');
+    await test.broker.purge('default', 'd-1');
+    await test.broker.publish(mine.ack, Buffer.from('{}'));
+    await vi.waitFor(() => expect(messages).toHaveLength(1));
+    expect(client.connected).toBe(true);
   });
 
   it('of another fleet is not meant', async () => {

@@ -6,6 +6,9 @@ import { MqttConnection } from './mqtt-connection.ts';
 
 export type TopicFromDevice = Extract<DeviceTopic, { from: 'device' }>;
 
+/** @param username as the device says; where a certificate says who it is, it counts for nothing */
+type Identify = (username: string | undefined) => Promise<DevicePrincipal | null>;
+
 /** What may wait for a device that does not read: some chunks of a model. */
 const MAX_PENDING_BYTES = 4 * 2 ** 20;
 const REMEMBERED_TOPICS = 32;
@@ -13,8 +16,11 @@ const REMEMBERED_TOPICS = 32;
 /** A device's connection: who it is, and what it may therefore say and hear. */
 export class DeviceConnection extends MqttConnection {
   principal: DevicePrincipal | undefined;
-  /** Resolves with whom the certificate belongs to; null where it is worth nothing. */
-  readonly identity: (username: string | undefined) => Promise<DevicePrincipal | null>;
+  /** Asks again whom the connection belongs to: null where its certificate is worth nothing any more. */
+  readonly identify: Identify;
+  /** The answer to the first time, which was asked when the connection was opened. */
+  readonly #identified: ReturnType<Identify> | undefined;
+  username: string | undefined;
   /** When the certificate of this connection expires; milliseconds since the epoch. */
   readonly expiresAt: number;
   /** A clock's reading when the identity was asked for: a later revocation voids it. */
@@ -24,15 +30,22 @@ export class DeviceConnection extends MqttConnection {
   constructor(
     socket: Duplex,
     options: {
-      readonly identity: (username: string | undefined) => Promise<DevicePrincipal | null>;
+      readonly identify: Identify;
+      readonly identified?: ReturnType<Identify>;
       readonly expiresAt: number;
       readonly openedAt: number;
     },
   ) {
     super(socket, MAX_PENDING_BYTES);
-    this.identity = options.identity;
+    this.identify = options.identify;
+    this.#identified = options.identified;
     this.expiresAt = options.expiresAt;
     this.openedAt = options.openedAt;
+  }
+
+  /** Whom the connection belongs to, or null. */
+  identity(): ReturnType<Identify> {
+    return this.#identified ?? this.identify(this.username);
   }
 
   /** The topic taken apart where this device may publish to it, else null. Devices use few topics: they are remembered. */

@@ -45,7 +45,10 @@ export interface DevicePublisher {
     payload: Uint8Array,
     options?: { readonly retain?: boolean; readonly qos?: 0 | 1 },
   ): Promise<boolean>;
-  /** Drops the device's connection and removes its session, queue and retained messages. */
+  /**
+   * The device's certificate was revoked or replaced: drops its connection (unless that was made with one that is valid) and
+   * removes session, queue and retained messages.
+   */
   purge(fleet: string, device: string): Promise<void>;
 }
 

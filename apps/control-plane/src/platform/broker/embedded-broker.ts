@@ -1,5 +1,4 @@
 import { isIPv6 } from 'node:net';
-import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { MAX_DEVICE_PACKET_BYTES, deviceTopics, parseDeviceTopic } from '@drover/contracts';
 import { InternalError, messageOf, systemClock } from '@drover/runtime';
@@ -158,8 +157,19 @@ export class EmbeddedBroker implements DevicePublisher {
     this.#retained.delete(deviceTopics(fleet, device).desired);
     const connection = this.#engine.findAny(device);
     if (connection?.principal?.fleet !== fleet) return;
+    // It may have come back with a new certificate before we got to it.
+    if (await this.#isStill(connection)) return;
     this.#refused('revoked', connection, 'purge');
     await connection.end();
+  }
+
+  /** Whether a connection's certificate is still worth something. Where that can't be told, it is worth nothing. */
+  async #isStill(connection: DeviceConnection): Promise<boolean> {
+    try {
+      return (await connection.identify(connection.username)) !== null;
+    } catch {
+      return false;
+    }
   }
 
   #accept(socket: TLSSocket): void {
@@ -168,22 +178,28 @@ export class EmbeddedBroker implements DevicePublisher {
       socket.destroy();
       return;
     }
-    const known = this.#options.identity.authenticate(certificate.raw);
+    const openedAt = this.#clock.monotonic();
+    const identify: DeviceConnection['identify'] = () => this.#options.identity.authenticate(certificate.raw);
+    const identified = identify(undefined);
     // Awaited when CONNECT comes; until then a failure is nobody's yet.
-    known.catch(() => undefined);
-    this.#attach(socket, () => known, certificate.validToDate.getTime());
+    identified.catch(() => undefined);
+    const expiresAt = certificate.validToDate.getTime();
+    this.#attach(new DeviceConnection(socket, { identify, identified, expiresAt, openedAt }));
   }
 
-  #attach(socket: Socket, identity: DeviceConnection['identity'], expiresAt: number): void {
-    socket.on('error', () => undefined);
-    this.#engine.attach(new DeviceConnection(socket, { identity, expiresAt, openedAt: this.#clock.monotonic() }));
+  #attach(connection: DeviceConnection): void {
+    connection.socket.on('error', () => undefined);
+    this.#engine.attach(connection);
   }
 
   async #admit(connection: DeviceConnection, packet: ConnectPacket): Promise<Refusal | null> {
-    const principal = await connection.identity(packet.username);
+    connection.username = packet.username;
+    const principal = await connection.identity();
     if (!principal) return { returnCode: NOT_AUTHORISED, reason: 'certificate' };
     if (packet.clientId !== principal.device) return { returnCode: IDENTIFIER_REJECTED, reason: 'client-id' };
-    if (connection.openedAt <= (this.#purged.get(principal.device) ?? -Infinity)) {
+    // Recognised just before a revocation, perhaps.
+    const purgedAt = this.#purged.get(principal.device) ?? -Infinity;
+    if (connection.openedAt <= purgedAt && !(await this.#isStill(connection))) {
       return { returnCode: NOT_AUTHORISED, reason: 'revoked' };
     }
     if (packet.will && !mayPublish(publishableBy(principal, packet.will.topic), packet.will.retain ?? false)) {
@@ -234,9 +250,11 @@ export class EmbeddedBroker implements DevicePublisher {
   }
 
   async #startDevelopment(port: number): Promise<void> {
-    const plain = MqttListener.plain({ host: LOOPBACK, port, setting: 'DROVER_DEV_MQTT_PORT' }, (socket) =>
-      this.#attach(socket, (username) => this.#options.findDevelopmentDevice(username), Infinity),
-    );
+    const plain = MqttListener.plain({ host: LOOPBACK, port, setting: 'DROVER_DEV_MQTT_PORT' }, (socket) => {
+      const identify = this.#options.findDevelopmentDevice;
+      const openedAt = this.#clock.monotonic();
+      this.#attach(new DeviceConnection(socket, { identify, expiresAt: Infinity, openedAt }));
+    });
     this.#listeners.push(plain);
     const bound = await plain.start();
     this.#options.listeners.add('development-mqtt', `mqtt://${LOOPBACK}:${bound}`);

@@ -47,6 +47,7 @@ const disconnect = (device: TestDevice, options: { afterCommand?: string; graceM
   test.db.database.transaction(async (tx) => {
     if (options.afterCommand)
       await test.outbox.command(tx, 'default', device.id, { type: 'erase', id: options.afterCommand });
+    test.mqtt.distrust(device.id);
     await test.outbox.disconnect(tx, 'default', device.id, { reason: 'revoked', ...options });
   });
 
