@@ -21,7 +21,10 @@ const TIMESTAMPTZ = 1184;
 const HEADER_BYTES = 20;
 /** Column count, six columns with their types and lengths, the array's header; the null of `received_at`. */
 const ROW_BYTES = 4 + 4 + 12 + 16 + 12 + 16 + 10 + 8 + 20 + 8;
-const INITIAL_BYTES = 256 * 2 ** 10;
+const INITIAL_BYTES = 64 * 2 ** 10;
+/** Where the array of values begins in a row, behind its type and length. */
+const ARRAY_AT = 82;
+const ARRAY_HEADER_BYTES = 20;
 /** 2000-01-01, from which PostgreSQL counts, in microseconds since 1970. */
 const POSTGRES_EPOCH_US = 946_684_800_000_000;
 const TWO_TO_32 = 4_294_967_296;
@@ -41,12 +44,14 @@ export interface SampleKeys {
 
 export class SampleBatch implements Batch {
   readonly messages: BatchedMessage[] = [];
-  #buffer: Buffer;
+  #bytes: Uint8Array<ArrayBuffer>;
+  #view: DataView;
   #length = HEADER_BYTES;
   #rows = 0;
 
   constructor(initialBytes = INITIAL_BYTES) {
-    this.#buffer = Buffer.allocUnsafe(initialBytes);
+    this.#bytes = new Uint8Array(initialBytes);
+    this.#view = new DataView(this.#bytes.buffer);
   }
 
   get size(): number {
@@ -69,15 +74,15 @@ export class SampleBatch implements Batch {
     this.messages.push({ message, start, rows: this.#rows - rowsBefore });
   }
 
-  /** The parameter's bytes; valid until the batch is cleared. @param rowType OID of the composite type `samples` */
+  /** The parameter's bytes; valid until something is added. @param rowType OID of the composite type `samples` */
   parameter(rowType: number): Buffer {
-    const buffer = this.#buffer;
-    buffer.writeInt32BE(1, 0); // dimensions
-    buffer.writeInt32BE(0, 4); // no nulls
-    buffer.writeInt32BE(rowType, 8);
-    buffer.writeInt32BE(this.#rows, 12);
-    buffer.writeInt32BE(1, 16); // lower bound
-    return buffer.subarray(0, this.#length);
+    const view = this.#view;
+    view.setInt32(0, 1); // dimensions
+    view.setInt32(4, 0); // no nulls
+    view.setInt32(8, rowType);
+    view.setInt32(12, this.#rows);
+    view.setInt32(16, 1); // lower bound
+    return Buffer.from(this.#bytes.buffer, 0, this.#length);
   }
 
   /** Two batches of half the messages each, for a batch of two messages or more. */
@@ -90,7 +95,7 @@ export class SampleBatch implements Batch {
     const first = this.messages[from]!.start;
     const end = this.messages[to]?.start ?? this.#length;
     const part = new SampleBatch(HEADER_BYTES + end - first);
-    this.#buffer.copy(part.#buffer, HEADER_BYTES, first, end);
+    part.#bytes.set(this.#bytes.subarray(first, end), HEADER_BYTES);
     part.#length = HEADER_BYTES + end - first;
     for (const { message, start, rows } of this.messages.slice(from, to)) {
       part.messages.push({ message, start: start - first + HEADER_BYTES, rows });
@@ -101,8 +106,7 @@ export class SampleBatch implements Batch {
 
   #addSample(keys: SampleKeys, { t, seq, values }: SampleMessage): void {
     let at = this.#beginRow(keys, t, seq, 0, values.length);
-    const buffer = this.#buffer;
-    for (let i = 0; i < values.length; i++) at = writeValue(buffer, at, values[i]!);
+    for (let i = 0; i < values.length; i++) at = writeValue(this.#view, at, values[i]!);
     this.#endRow(at);
   }
 
@@ -112,8 +116,7 @@ export class SampleBatch implements Batch {
     for (let row = 0; row < rows; row++) {
       const t = times === undefined ? t0! + row * dt! : times[row]!;
       let at = this.#beginRow(keys, t, seq, row, columns.length);
-      const buffer = this.#buffer;
-      for (let c = 0; c < columns.length; c++) at = writeValue(buffer, at, columns[c]![row]!);
+      for (let c = 0; c < columns.length; c++) at = writeValue(this.#view, at, columns[c]![row]!);
       this.#endRow(at);
     }
   }
@@ -121,63 +124,69 @@ export class SampleBatch implements Batch {
   /** Writes everything before the values. @returns where the first value goes */
   #beginRow(keys: SampleKeys, tMs: number, seq: number, idx: number, values: number): number {
     this.#reserve(ROW_BYTES + 8 * values);
-    const buffer = this.#buffer;
-    let at = this.#length + 4;
-    at = buffer.writeInt32BE(SAMPLE_COLUMNS.length, at);
-    at = writeInt4(buffer, at, keys.stream);
-    at = writeInt8(buffer, at, TIMESTAMPTZ, Math.round(tMs * 1_000) - POSTGRES_EPOCH_US);
-    at = writeInt4(buffer, at, keys.boot);
-    at = writeInt8(buffer, at, INT8, seq);
-    at = buffer.writeInt32BE(INT2, at);
-    at = buffer.writeInt32BE(2, at);
-    at = buffer.writeInt16BE(idx, at);
-    at = buffer.writeInt32BE(FLOAT4_ARRAY, at);
-    at += 4; // its length, known at the end of the row
-    at = buffer.writeInt32BE(values === 0 ? 0 : 1, at);
-    at = buffer.writeInt32BE(0, at); // the reader finds nulls for itself
-    at = buffer.writeInt32BE(FLOAT4, at);
-    if (values === 0) return at;
-    at = buffer.writeInt32BE(values, at);
-    return buffer.writeInt32BE(1, at);
+    const view = this.#view;
+    const start = this.#length;
+    // The row's own length, at `start`, is known at its end.
+    view.setInt32(start + 4, SAMPLE_COLUMNS.length);
+    writeInt4(view, start + 8, keys.stream);
+    writeInt8(view, start + 20, TIMESTAMPTZ, Math.round(tMs * 1_000) - POSTGRES_EPOCH_US);
+    writeInt4(view, start + 36, keys.boot);
+    writeInt8(view, start + 48, INT8, seq);
+    view.setInt32(start + 64, INT2);
+    view.setInt32(start + 68, 2);
+    view.setInt16(start + 72, idx);
+    view.setInt32(start + 74, FLOAT4_ARRAY);
+    // Its length, at `start + 78`, is known at the end of the row.
+    view.setInt32(start + 82, 1); // dimensions
+    view.setInt32(start + 86, 0); // nulls are found by the reader
+    view.setInt32(start + 90, FLOAT4);
+    view.setInt32(start + 94, values);
+    view.setInt32(start + 98, 1); // lower bound
+    return start + ARRAY_AT + ARRAY_HEADER_BYTES;
   }
 
   /** Writes what follows the values, and the lengths that were left open. */
   #endRow(end: number): void {
-    const buffer = this.#buffer;
-    const array = this.#length + ROW_BYTES - 28;
-    buffer.writeInt32BE(end - array, array - 4);
-    let at = buffer.writeInt32BE(TIMESTAMPTZ, end);
-    at = buffer.writeInt32BE(-1, at); // null: the insert leaves `received_at` to its default
-    buffer.writeInt32BE(at - this.#length - 4, this.#length);
-    this.#length = at;
+    const view = this.#view;
+    const start = this.#length;
+    view.setInt32(start + ARRAY_AT - 4, end - start - ARRAY_AT);
+    view.setInt32(end, TIMESTAMPTZ);
+    view.setInt32(end + 4, -1); // null: the insert leaves `received_at` to its default
+    view.setInt32(start, end + 8 - start - 4);
+    this.#length = end + 8;
     this.#rows += 1;
   }
 
   #reserve(bytes: number): void {
-    if (this.#length + bytes <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + bytes));
-    this.#buffer.copy(larger, 0, 0, this.#length);
-    this.#buffer = larger;
+    if (this.#length + bytes <= this.#bytes.length) return;
+    const larger = new Uint8Array(Math.max(this.#bytes.length * 2, this.#length + bytes));
+    larger.set(this.#bytes.subarray(0, this.#length));
+    this.#bytes = larger;
+    this.#view = new DataView(larger.buffer);
   }
 }
 
-function writeInt4(buffer: Buffer, at: number, value: number): number {
-  buffer.writeInt32BE(INT4, at);
-  buffer.writeInt32BE(4, at + 4);
-  return buffer.writeInt32BE(value, at + 8);
+function writeInt4(view: DataView, at: number, value: number): void {
+  view.setInt32(at, INT4);
+  view.setInt32(at + 4, 4);
+  view.setInt32(at + 8, value);
 }
 
 /** A 64-bit value of a type, exact up to 2^53 and rounded beyond it like every number here. */
-function writeInt8(buffer: Buffer, at: number, type: number, value: number): number {
-  buffer.writeInt32BE(type, at);
-  buffer.writeInt32BE(8, at + 4);
+function writeInt8(view: DataView, at: number, type: number, value: number): void {
+  view.setInt32(at, type);
+  view.setInt32(at + 4, 8);
   const high = Math.floor(value / TWO_TO_32);
-  buffer.writeInt32BE(high, at + 8);
-  return buffer.writeUInt32BE(value - high * TWO_TO_32, at + 12);
+  view.setInt32(at + 8, high);
+  view.setUint32(at + 12, value - high * TWO_TO_32);
 }
 
-function writeValue(buffer: Buffer, at: number, value: number | null): number {
-  if (value === null) return buffer.writeInt32BE(-1, at);
-  buffer.writeInt32BE(4, at);
-  return buffer.writeFloatBE(value, at + 4);
+function writeValue(view: DataView, at: number, value: number | null): number {
+  if (value === null) {
+    view.setInt32(at, -1);
+    return at + 4;
+  }
+  view.setInt32(at, 4);
+  view.setFloat32(at + 4, value);
+  return at + 8;
 }
