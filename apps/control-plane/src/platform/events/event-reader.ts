@@ -48,11 +48,12 @@ export class EventReader {
 
   /** Up to `limit` events after a position. `fleet` undefined reads all fleets. */
   async read(after: EventPosition, limit: number, fleet?: string): Promise<FleetEvent[]> {
+    // Sorted by the table's columns: unqualified, the names would mean the texts that are selected.
     const { rows } = await this.database.pool.query<EventRow>(
       `SELECT tx::text, id::text, fleet_id, type, subject, at, data FROM events
         WHERE (tx, id) > ($1::xid8, $2::bigint) AND tx < pg_snapshot_xmin(pg_current_snapshot())
           AND ($4::text IS NULL OR fleet_id = $4)
-        ORDER BY tx, id LIMIT $3`,
+        ORDER BY events.tx, events.id LIMIT $3`,
       [after.tx, after.id, limit, fleet ?? null],
     );
     return rows.map((row) => ({
@@ -68,7 +69,7 @@ export class EventReader {
   /** The position after everything that can be read now. */
   async end(): Promise<EventPosition> {
     const { rows } = await this.database.pool.query<{ tx: string; id: string }>(
-      `SELECT tx::text, id::text FROM events WHERE tx < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY tx DESC, events.id DESC LIMIT 1`,
+      `SELECT tx::text, id::text FROM events WHERE tx < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY events.tx DESC, events.id DESC LIMIT 1`,
     );
     return rows[0] ?? { tx: '0', id: '0' };
   }

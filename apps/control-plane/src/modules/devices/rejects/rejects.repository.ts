@@ -57,7 +57,7 @@ export class RejectsRepository {
          FROM rejects
         WHERE fleet_id = $1 AND ($2::text IS NULL OR device_id = $2) AND ($3::text IS NULL OR code = $3)
           AND ($4::bigint IS NULL OR id < $4::bigint)
-        ORDER BY id DESC LIMIT $5`,
+        ORDER BY rejects.id DESC LIMIT $5`,
       [fleet, filter.device ?? null, filter.code ?? null, filter.before ?? null, limit],
     );
     return rows;

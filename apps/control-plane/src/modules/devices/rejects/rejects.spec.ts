@@ -38,7 +38,8 @@ describe('rejects', () => {
   });
 
   it('are listed newest first, page by page, of one fleet only', async () => {
-    await Promise.all(Array.from({ length: 7 }, () => rejects.add(of('default', 'd-2', 'invalid'))));
+    // More than nine: as texts, numbers of two digits would come in between.
+    await Promise.all(Array.from({ length: 12 }, () => rejects.add(of('default', 'd-2', 'invalid'))));
     await rejects.addMany([of('other', 'd-2', 'invalid'), of('default', 'd-3', 'invalid')]);
     const seen: string[] = [];
     let cursor: string | undefined;
@@ -47,7 +48,7 @@ describe('rejects', () => {
       seen.push(...page.items.map((item) => item.id));
       cursor = page.nextCursor ?? undefined;
     } while (cursor !== undefined);
-    expect(seen).toHaveLength(7);
+    expect(seen).toHaveLength(12);
     expect(seen).toEqual([...new Set(seen)].toSorted((a, b) => Number(b) - Number(a)));
     expect((await rejects.list('other', { limit: 50 })).items).toHaveLength(1);
   });
