@@ -122,7 +122,8 @@ export class ExecutionRepository {
   }
 
   /**
-   * Locks up to `limit` executions of a wave that are not yet dispatched, what else is unfinished in their slots, and their twins.
+   * Locks up to `limit` executions of a wave that are not yet dispatched (`taken`), what other rollouts have unfinished in their slots
+   * (`rivals`), and their twins.
    *
    * INVARIANT: rows are locked in one order everywhere: the rollout, then executions by id, then twins by device. So a dispatch
    * and reports of the same devices never wait for each other in a circle.
@@ -134,18 +135,19 @@ export class ExecutionRepository {
     wave: number,
     slot: string,
     limit: number,
-  ): Promise<Dispatchable[]> {
+  ): Promise<{ taken: Dispatchable[]; rivals: string[] }> {
     const picked = await tx.$queryRaw<{ id: string; device: string }[]>`
       SELECT id, device_id AS device FROM executions
        WHERE fleet_id = ${fleet} AND rollout_id = ${rollout} AND wave = ${wave} AND status = 'QUEUED' AND dispatched_at IS NULL
        ORDER BY device_id LIMIT ${limit}`;
-    if (picked.length === 0) return [];
+    if (picked.length === 0) return { taken: [], rivals: [] };
     const devices = picked.map((row) => row.device);
-    await tx.$queryRaw`
-      SELECT 1 FROM executions WHERE fleet_id = ${fleet} AND slot = ${slot} AND device_id = ANY(${devices}::text[]) AND ${UNFINISHED}
+    const locked = await tx.$queryRaw<{ id: string; rollout: string }[]>`
+      SELECT id, rollout_id AS rollout FROM executions
+       WHERE fleet_id = ${fleet} AND slot = ${slot} AND device_id = ANY(${devices}::text[]) AND ${UNFINISHED}
        ORDER BY id FOR UPDATE`;
     const pipeline = slot.slice('pipeline:'.length);
-    return tx.$queryRaw<Dispatchable[]>`
+    const taken = await tx.$queryRaw<Dispatchable[]>`
       SELECT e.id, e.device_id AS device, coalesce(d.tier_override, d.tier) AS tier, d.state,
              coalesce((d.profile->>'memoryBytes')::float8, 0) AS "memoryBytes", t.desired->'pipelines'->${pipeline} AS current
         FROM executions e
@@ -153,25 +155,20 @@ export class ExecutionRepository {
         JOIN twins t ON t.fleet_id = e.fleet_id AND t.device_id = e.device_id
        WHERE e.fleet_id = ${fleet} AND e.id = ANY(${picked.map((row) => row.id)}::text[]) AND e.status = 'QUEUED' AND e.dispatched_at IS NULL
        ORDER BY e.device_id FOR UPDATE OF t`;
+    return { taken, rivals: locked.filter((row) => row.rollout !== rollout).map((row) => row.id) };
   }
 
   /**
-   * Ends the unfinished executions of other rollouts in these devices' slots: those that were dispatched, and those that an
-   * older rollout has yet to dispatch, for it would put an older intention over a newer one.
+   * Ends rivals of a dispatch: those that were dispatched, and those that an older rollout has yet to dispatch, for it would put an
+   * older intention over a newer one. Call with them locked.
    */
-  async supersede(
-    tx: Transaction,
-    fleet: string,
-    slot: string,
-    devices: readonly string[],
-    by: string,
-  ): Promise<Superseded[]> {
+  async supersede(tx: Transaction, fleet: string, rivals: readonly string[], devices: readonly string[], by: string) {
+    if (rivals.length === 0) return [];
     return tx.$queryRaw<Superseded[]>`
       UPDATE executions e SET status = 'REMOVED', reason = 'superseded', message = ${`Superseded by rollout ${by}`}, step_deadline = NULL,
              ended_at = now(), version = e.version + 1
         FROM rollouts r, rollouts mine
-       WHERE e.fleet_id = ${fleet} AND e.slot = ${slot} AND e.device_id = ANY(${devices}::text[]) AND e.rollout_id <> ${by}
-         AND e.status IN ('QUEUED', 'IN_PROGRESS')
+       WHERE e.fleet_id = ${fleet} AND e.id = ANY(${rivals}::text[]) AND e.device_id = ANY(${devices}::text[])
          AND r.fleet_id = e.fleet_id AND r.id = e.rollout_id AND mine.fleet_id = e.fleet_id AND mine.id = ${by}
          AND (e.dispatched_at IS NOT NULL OR r.created_at < mine.created_at)
        RETURNING e.id, e.rollout_id AS rollout, e.device_id AS device, e.previous, e.dispatched_at IS NOT NULL AS dispatched`;
@@ -238,24 +235,18 @@ export class ExecutionRepository {
     stepDeadline: Date | null | undefined,
   ): Promise<void> {
     const terminal = report.status !== 'IN_PROGRESS';
-    const now = new Date();
-    await tx.execution.update({
-      where: { fleetId_id: { fleetId: fleet, id } },
-      data: {
-        status: report.status,
-        step: report.step,
-        reason: report.reason,
-        message: report.message,
-        progress: report.progress,
-        sequence: report.sequence,
-        version: { increment: 1 },
-        ...(report.variant === null ? {} : { variant: report.variant, variantDigest: report.variantDigest }),
-        ...(report.provider === null ? {} : { provider: report.provider }),
-        ...(stepDeadline === undefined ? {} : { stepDeadline, stepRemainingMs: null }),
-        ...(terminal ? { endedAt: now, stepDeadline: null } : {}),
-      },
-    });
-    await tx.execution.updateMany({ where: { fleetId: fleet, id, startedAt: null }, data: { startedAt: now } });
+    const deadline = terminal ? null : stepDeadline;
+    // One statement: a row that is changed twice in a transaction has its foreign keys checked again, which locks their rows.
+    await tx.$executeRaw`
+      UPDATE executions
+         SET status = ${report.status}, step = ${report.step}, reason = ${report.reason}, message = ${report.message},
+             progress = ${report.progress}, sequence = ${report.sequence}, version = version + 1,
+             variant = coalesce(${report.variant}, variant), provider = coalesce(${report.provider}, provider),
+             variant_digest = CASE WHEN ${report.variant}::text IS NULL THEN variant_digest ELSE ${report.variantDigest} END,
+             step_deadline = CASE WHEN ${deadline === undefined} THEN step_deadline ELSE ${deadline ?? null}::timestamptz END,
+             step_remaining_ms = CASE WHEN ${deadline === undefined} THEN step_remaining_ms END,
+             started_at = coalesce(started_at, now()), ended_at = CASE WHEN ${terminal} THEN now() END
+       WHERE fleet_id = ${fleet} AND id = ${id}`;
   }
 
   /** A device that begins anew (on other hardware) counts its reports from one again. */

@@ -176,12 +176,19 @@ export class RolloutEngine {
     const wave = rollout?.waves.find((candidate) => candidate.status === 'RUNNING');
     if (!rollout || rollout.status !== 'RUNNING' || !wave) return 0;
     const release = (await this.releases.find(fleet, rollout.releaseId, tx))!;
-    const taken = await this.executions.lockUndispatched(tx, fleet, id, wave.index, rollout.slot, DISPATCH_CHUNK);
+    const { taken, rivals } = await this.executions.lockUndispatched(
+      tx,
+      fleet,
+      id,
+      wave.index,
+      rollout.slot,
+      DISPATCH_CHUNK,
+    );
     const active = await this.#endImpossible(tx, fleet, release, taken);
     const superseded = await this.executions.supersede(
       tx,
       fleet,
-      rollout.slot,
+      rivals,
       active.map((execution) => execution.device),
       id,
     );

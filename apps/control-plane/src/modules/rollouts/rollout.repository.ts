@@ -74,9 +74,12 @@ export class RolloutRepository {
     return tx.rollout.findUnique({ where: { fleetId_id: { fleetId: fleet, id } }, include: withWaves });
   }
 
-  /** The rollout with its row locked: every decision about it is taken by one at a time. */
+  /**
+   * The rollout with its row locked: every decision about it is taken by one at a time. Not against foreign keys: a report that
+   * changes an execution twice must not wait for its rollout.
+   */
   async lock(tx: Transaction, fleet: string, id: string): Promise<RolloutRow | null> {
-    await tx.$queryRaw`SELECT 1 FROM rollouts WHERE fleet_id = ${fleet} AND id = ${id} FOR UPDATE`;
+    await tx.$queryRaw`SELECT 1 FROM rollouts WHERE fleet_id = ${fleet} AND id = ${id} FOR NO KEY UPDATE`;
     return this.find(fleet, id, tx);
   }
 

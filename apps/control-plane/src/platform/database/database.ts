@@ -12,13 +12,17 @@ export type Transaction = Prisma.TransactionClient;
 /** PostgreSQL ended the transaction in favour of another one: nothing of it was done, so it is simply done again. */
 const MAX_TRIES = 4;
 
-function isConflict(error: unknown): boolean {
-  const { code, meta } = error as { code?: string; meta?: { code?: string } };
+const CONFLICTS = new Set(['40P01', '40001']);
+
+/** However it was raised: by pg itself, or by Prisma around a statement of its own or a raw one. */
+export function isConflict(error: unknown): boolean {
+  const { code, meta } = error as {
+    code?: string;
+    meta?: { code?: string; driverAdapterError?: { cause?: { originalCode?: string } } };
+  };
   return (
     code === 'P2034' ||
-    (code === 'P2010' && (meta?.code === '40P01' || meta?.code === '40001')) ||
-    code === '40P01' ||
-    code === '40001'
+    [code, meta?.code, meta?.driverAdapterError?.cause?.originalCode].some((found) => CONFLICTS.has(found ?? ''))
   );
 }
 

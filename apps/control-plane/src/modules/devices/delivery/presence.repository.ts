@@ -10,7 +10,8 @@ export interface PresenceChange extends DeviceRef {
 
 /**
  * Presence as a lease: `online_until` says how long a device counts as online, `online` what was last told by an event. Times are
- * the database's. Rows are locked in the order of ids, so that two statements never wait for each other in a circle.
+ * the database's. Rows are locked in the order of ids, so that two statements never wait for each other in a circle, and not against
+ * foreign keys, so that nobody who writes something of a device waits for its presence.
  */
 @Injectable()
 export class PresenceRepository {
@@ -22,7 +23,7 @@ export class PresenceRepository {
       `WITH heard AS (
          SELECT d.fleet_id, d.id FROM unnest($1::text[], $2::text[]) AS h(fleet, device)
            JOIN devices d ON d.fleet_id = h.fleet AND d.id = h.device
-          WHERE d.state = 'active' ORDER BY d.id FOR UPDATE OF d
+          WHERE d.state = 'active' ORDER BY d.id FOR NO KEY UPDATE OF d
        ), renewed AS (
          UPDATE devices d SET online_until = now() + $3 * interval '1 ms', last_seen_at = now()
            FROM heard WHERE d.fleet_id = heard.fleet_id AND d.id = heard.id
@@ -42,7 +43,7 @@ export class PresenceRepository {
        ), before AS (
          SELECT d.fleet_id, d.id, d.online AS was, w.online, w.reason FROM wanted w
            JOIN devices d ON d.fleet_id = w.fleet AND d.id = w.device
-          WHERE d.state = 'active' OR NOT w.online ORDER BY d.id FOR UPDATE OF d
+          WHERE d.state = 'active' OR NOT w.online ORDER BY d.id FOR NO KEY UPDATE OF d
        ), changed AS (
          UPDATE devices d
             SET online = b.online,
@@ -74,7 +75,7 @@ export class PresenceRepository {
     const { rows } = await this.database.pool.query<DeviceRef>(
       `WITH overdue AS (
          SELECT fleet_id, id FROM devices WHERE online AND online_until <= now()
-          ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED
+          ORDER BY id LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED
        ), changed AS (
          UPDATE devices d SET online = false FROM overdue o WHERE d.fleet_id = o.fleet_id AND d.id = o.id
          RETURNING d.fleet_id, d.id

@@ -18,7 +18,7 @@ export class ReleaseRepository {
 
   /** The next version of the model; the model's row is locked, so that two creations can't draw the same number. */
   async create(tx: Transaction, fleet: string, id: string, model: string, training: Training): Promise<Release> {
-    await tx.$queryRaw`SELECT 1 FROM models WHERE fleet_id = ${fleet} AND id = ${model} FOR UPDATE`;
+    await tx.$queryRaw`SELECT 1 FROM models WHERE fleet_id = ${fleet} AND id = ${model} FOR NO KEY UPDATE`;
     const [next] = await tx.$queryRaw<{ version: number }[]>`
       SELECT coalesce(max(version), 0) + 1 AS version FROM releases WHERE fleet_id = ${fleet} AND model_id = ${model}`;
     const row = await tx.release.create({
