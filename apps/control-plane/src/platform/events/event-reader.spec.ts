@@ -13,6 +13,10 @@ beforeAll(async () => {
 afterAll(() => db.stop());
 beforeEach(() => db.database.pool.query('DELETE FROM events'));
 
+async function subjects(): Promise<string[]> {
+  return (await reader.read(parsePosition('0'), 10)).map(({ subject }) => subject);
+}
+
 /** Events of transactions with these numbers, written as given; all are older than any that runs. */
 async function write(...transactions: readonly number[]): Promise<void> {
   for (const [index, tx] of transactions.entries())
@@ -45,8 +49,6 @@ describe('the event reader', () => {
 
   it('waits with an event until every older transaction has ended', async () => {
     const older = await db.database.pool.connect();
-    const subjects = async (): Promise<string[]> =>
-      (await reader.read({ tx: '0', id: '0' }, 10)).map(({ subject }) => subject);
     const insert = `INSERT INTO events (fleet_id, type, subject) VALUES ('default', 'thing.changed', $1)`;
     try {
       await older.query('BEGIN');
