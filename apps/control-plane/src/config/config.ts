@@ -21,6 +21,21 @@ const hosts = z
       .max(32),
   );
 
+const brokerUrls = z
+  .string()
+  .transform((text) =>
+    text
+      .split(',')
+      .map((url) => url.trim())
+      .filter((url) => url !== ''),
+  )
+  .pipe(
+    z
+      .array(z.string().regex(/^mqtts?:\/\/[^/@]+$/, 'must be mqtts:// URLs, comma-separated'))
+      .min(1)
+      .max(8),
+  );
+
 /** What this process is and where it keeps its data. */
 export const processConfigSchema = z.object({
   /** Folder of everything that must survive: database, artifacts, master key. */
@@ -57,6 +72,17 @@ export const deviceConfigSchema = z.object({
   DROVER_DEVICE_HTTPS_PORT: port.default(8443),
   DROVER_MQTT_PORT: port.default(8883),
   DROVER_EVENTS_MQTT_PORT: port.default(8884),
+  /** A broker of its own in the place of the embedded one, e.g. `mqtts://gateway:password@broker:8883`; lets several gateways share the devices. */
+  MQTT_URL: z
+    .string()
+    .regex(/^mqtts?:\/\/[^/]+\/?$/, 'must be an mqtts:// or mqtt:// URL without a path')
+    .optional(),
+  /** PEM files: the authority of that broker's certificate, and the certificate and key that the gateway shows to it. */
+  MQTT_CA_FILE: z.string().optional(),
+  MQTT_CERT_FILE: z.string().optional(),
+  MQTT_KEY_FILE: z.string().optional(),
+  /** Where devices reach that broker, comma-separated; where it is not given, MQTT_URL's host and port. */
+  DROVER_DEVICE_MQTT_URLS: brokerUrls.optional(),
   /** Plain MQTT without TLS, on loopback only, for development. Absent: none. */
   DROVER_DEV_MQTT_PORT: port.optional(),
   /** How long a device's certificate is valid; agents renew after two thirds. */

@@ -23,6 +23,8 @@ export class PublicAddresses {
   }
 
   get mqtt(): string[] {
+    const { MQTT_URL: broker, DROVER_DEVICE_MQTT_URLS: urls } = this.config.device;
+    if (broker !== undefined) return urls ?? [`${new URL(broker).protocol}//${new URL(broker).host}`];
     return this.#urls('mqtts', DEVICE_MQTT, this.config.device.DROVER_MQTT_PORT);
   }
 

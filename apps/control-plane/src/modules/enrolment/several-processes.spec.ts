@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { api } from '@drover/contracts';
 import { verifyKeySet } from '@drover/trust';
+import { Aedes } from 'aedes';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Database } from '../../platform/database/database.ts';
 import { KeyStore } from '../../platform/keys/key-store.ts';
@@ -11,8 +14,14 @@ import { chainOf, enrolmentOf } from './enrolment.fixture.ts';
 // Two control planes on one database, as when the roles run in processes of their own.
 let one: TestApp;
 let two: TestApp;
+/** Several gateways need a broker between them. */
+let broker: Aedes;
+const sockets = createServer((socket) => broker.handle(socket));
 beforeAll(async () => {
-  const env = { DROVER_MASTER_KEY: randomBytes(32).toString('base64') };
+  broker = await Aedes.createBroker();
+  await new Promise<void>((resolve) => sockets.listen(0, '127.0.0.1', resolve));
+  const MQTT_URL = `mqtt://127.0.0.1:${(sockets.address() as AddressInfo).port}`;
+  const env = { DROVER_MASTER_KEY: randomBytes(32).toString('base64'), MQTT_URL };
   one = await testApp(env);
   const { connectionString } = one.controlPlane.app.get(Database);
   two = await testApp({ ...env, DATABASE_URL: connectionString, DROVER_ROLES: 'gateway' });
@@ -20,6 +29,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await two.stop();
   await one.stop();
+  await new Promise<void>((resolve) => broker.close(resolve));
+  sockets.close();
 });
 
 const urlOf = (app: TestApp) => app.controlPlane.listeners['device-https']!;
