@@ -131,6 +131,7 @@ export class Device {
     });
     const reported = new ReportedStateService({
       reporter,
+      logger,
       build: async () => ({
         format: 'drover.reported/1',
         desired: client.seen === null ? { epoch: 0, version: 0 } : { ...client.seen },

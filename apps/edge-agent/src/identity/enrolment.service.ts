@@ -55,7 +55,7 @@ export class EnrolmentService {
     if (missing.length > 0) {
       throw new EnrolmentImpossibleError(
         `This device is not enrolled yet and ${missing.join(' and ')} ${missing.length === 1 ? 'is' : 'are'} not set. ` +
-          'Make a token with "drover tokens create" and start once with DROVER_URL=https://<control plane>:8443 DROVER_TOKEN=<token>',
+          'Make a token with "drover enrolment-tokens create" and start once with DROVER_URL=https://<control plane>:8443 DROVER_TOKEN=<token>',
       );
     }
     return this.enrol(signal);

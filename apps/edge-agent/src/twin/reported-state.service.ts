@@ -1,55 +1,80 @@
 import type { ReportedState } from '@drover/contracts';
+import { messageOf } from '@drover/runtime';
+import type { Logger } from '@drover/runtime';
 import type { EventReporter } from '../telemetry/event-reporter.ts';
 
 export interface ReportedStateParts {
-  readonly build: () => ReportedState | Promise<ReportedState>;
+  readonly build: () => Promise<ReportedState>;
   readonly reporter: Pick<EventReporter, 'reported'>;
-  /** Default: a minute. */
-  readonly everyMs?: number;
+  readonly logger: Logger;
+  readonly timing?: ReportedStateTiming;
 }
 
-/** Several changes of a moment are one report. */
-const SETTLE_MS = 100;
+export interface ReportedStateTiming {
+  /** Several changes within this time are one report. */
+  readonly settleMs: number;
+  /** What has just changed has no figures yet: they follow after this time. */
+  readonly figuresMs: number;
+  readonly everyMs: number;
+}
 
-/** Reports what the device is: soon after a change, and every minute for what changes all the time (counters, latency). */
+const DEFAULT_TIMING: ReportedStateTiming = { settleMs: 100, figuresMs: 5_000, everyMs: 60_000 };
+
+/**
+ * Reports what the device is: soon after a change, with its figures a little later, and every minute for what changes all
+ * the time (counters, latency).
+ */
 export class ReportedStateService {
   readonly #parts: ReportedStateParts;
-  #soon: NodeJS.Timeout | null = null;
-  #regularly: NodeJS.Timeout | null = null;
+  readonly #timing: ReportedStateTiming;
+  #running = false;
+  #soon: NodeJS.Timeout | undefined;
+  #figures: NodeJS.Timeout | undefined;
+  #regularly: NodeJS.Timeout | undefined;
   #told = '';
 
   constructor(parts: ReportedStateParts) {
     this.#parts = parts;
+    this.#timing = parts.timing ?? DEFAULT_TIMING;
   }
 
   start(): void {
-    this.#regularly = setInterval(() => void this.#report(true), this.#parts.everyMs ?? 60_000);
+    this.#running = true;
+    this.#regularly = setInterval(() => void this.#report(true), this.#timing.everyMs);
     void this.#report(true);
   }
 
   stop(): void {
-    if (this.#soon !== null) clearTimeout(this.#soon);
-    if (this.#regularly !== null) clearInterval(this.#regularly);
-    this.#soon = null;
-    this.#regularly = null;
+    this.#running = false;
+    clearTimeout(this.#soon);
+    clearTimeout(this.#figures);
+    clearInterval(this.#regularly);
   }
 
   /** Something may have changed. */
   changed(): void {
-    if (this.#regularly === null) return;
+    if (!this.#running) return;
     this.#soon ??= setTimeout(() => {
-      this.#soon = null;
+      this.#soon = undefined;
       void this.#report(false);
-    }, SETTLE_MS);
+    }, this.#timing.settleMs);
   }
 
   async #report(always: boolean): Promise<void> {
-    const reported = await this.#parts.build();
-    const lasting = lastingPart(reported);
-    if (!always && lasting === this.#told) return;
-    if (this.#regularly === null) return;
-    this.#told = lasting;
-    this.#parts.reporter.reported(reported);
+    try {
+      const reported = await this.#parts.build();
+      const lasting = lastingPart(reported);
+      const changed = lasting !== this.#told;
+      if (!this.#running || (!always && !changed)) return;
+      this.#told = lasting;
+      this.#parts.reporter.reported(reported);
+      if (!changed) return;
+      clearTimeout(this.#figures);
+      this.#figures = setTimeout(() => void this.#report(true), this.#timing.figuresMs);
+    } catch (error) {
+      // While stopping, the parts that are asked may be gone already.
+      if (this.#running) this.#parts.logger.warn({}, `the device's state was not reported: ${messageOf(error)}`);
+    }
   }
 }
 
