@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { deviceTopics } from '@drover/contracts';
 import { connectAsync } from 'mqtt';
 import type { IClientOptions, MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from './platform/broker/eventually.fixture.ts';
 import { enrolmentOf } from './modules/enrolment/enrolment.fixture.ts';
 import type { Enrolled } from './modules/enrolment/enrolment.fixture.ts';
 import { DeviceGateway } from './platform/broker/device-gateway.ts';
@@ -57,7 +58,7 @@ describe('the gateway', () => {
   it('serves an enrolled device: presence, desired state, measurements, and what is invalid set aside', async () => {
     const enrolled = await enrolment.newDevice();
     const { client, topics, heard } = await agent(enrolled);
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(heard.map(({ topic }) => topic)).toEqual(expect.arrayContaining([topics.ack, topics.desired])),
     );
     const sample = { bootId: 'boot-1', class: 'm', seq: 1, t: Date.now(), channels: ['a', 'b'], values: [1, null] };
@@ -95,7 +96,7 @@ describe('the gateway', () => {
     const { client, topics, heard } = await agent(enrolled);
     const ended = once(client as never, 'close');
     expect((await app.request('DELETE', `/devices/${enrolled.device}`)).status).toBeLessThan(300);
-    const command = await vi.waitFor(() => heard.find(({ topic }) => topic.includes('/cmd/erase/'))!.body);
+    const command = await eventually(() => heard.find(({ topic }) => topic.includes('/cmd/erase/'))!.body);
     expect(command).toMatchObject({ kind: 'command', device: enrolled.device, payload: { type: 'erase' } });
     const status = { bootId: 'boot-1', class: 'e', seq: 1, status: 'SUCCEEDED', message: null };
     await client.publishAsync(topics.commandStatus('erase', command.payload.id), JSON.stringify(status), { qos: 1 });
@@ -117,7 +118,7 @@ describe('the gateway', () => {
     const enrolled = await enrolment.newDevice();
     await agent(enrolled);
     const prefix = `drover-events/v1/default/${enrolled.device}`;
-    await vi.waitFor(() =>
+    await eventually(() =>
       expect(kinds).toEqual(expect.arrayContaining([`${prefix}/device.enrolled`, `${prefix}/device.online`])),
     );
     const closed = once(feed as never, 'close');
@@ -143,7 +144,7 @@ describe('the gateway', () => {
       expect((await run('mosquitto_pub', [...as, '-q', '1', '-t', foreign, '-m', sample])).code).not.toBe(0);
       expect((await run('mosquitto_sub', [...as, '-W', '3', '-C', '1', '-t', '#'])).code).not.toBe(0);
       const waiting = run('mosquitto_sub', [...as, '-W', '10', '-C', '1', '-t', topics.ack]);
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         await app.controlPlane.app.get(DeviceGateway).publisher!.publish(topics.ack, Buffer.from('{"mode":"puback"}'));
         expect(await Promise.race([waiting, Promise.resolve(undefined)])).toMatchObject({
           code: 0,
@@ -159,7 +160,7 @@ describe('the gateway', () => {
       const { hostname, port } = new URL(app.controlPlane.listeners['events-mqtt']!);
       const as = ['-h', hostname, '-p', port, '--cafile', caFile!, '-u', 'x', '-P', key.secret];
       const reading = run('mosquitto_sub', [...as, '-W', '10', '-C', '1', '-t', 'drover-events/v1/#', '-v']);
-      await vi.waitFor(async () => {
+      await eventually(async () => {
         await app.request('PATCH', `/devices/${enrolled.device}`, { tags: { at: String(Date.now()) } });
         const told = await Promise.race([reading, Promise.resolve(undefined)]);
         expect(told?.out).toMatch(`drover-events/v1/default/${enrolled.device}/device.updated {`);

@@ -3,6 +3,7 @@ import { deviceTopics } from '@drover/contracts';
 import type { MqttClient } from 'mqtt';
 import { generate } from 'mqtt-packet';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { eventually } from './eventually.fixture.ts';
 import { testBroker } from './broker.fixture.ts';
 import type { TestBroker } from './broker.fixture.ts';
 import { ConnectionCongestedError } from './mqtt-connection.ts';
@@ -39,7 +40,7 @@ describe('an acknowledgement', () => {
     const client = await test.connect('d-1');
     const acknowledged = vi.fn();
     const published = client.publishAsync(mine.measurements('s'), '{"a":1}', { qos: 1 }).then(acknowledged);
-    await vi.waitFor(() => expect(test.received).toHaveLength(1));
+    await eventually(() => expect(test.received).toHaveLength(1));
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(acknowledged).not.toHaveBeenCalled();
     commit!();
@@ -61,7 +62,7 @@ describe('an acknowledgement', () => {
       ),
     );
     await client.publishAsync(mine.measurements('s'), '{"i":500}', { qos: 0 });
-    await vi.waitFor(() => expect(test.received).toHaveLength(count + 1));
+    await eventually(() => expect(test.received).toHaveLength(count + 1));
     expect(test.received.map(({ payload }) => JSON.parse(Buffer.from(payload).toString()).i)).toEqual(
       Array.from({ length: count + 1 }, (_, i) => i),
     );
@@ -70,7 +71,7 @@ describe('an acknowledgement', () => {
   it('says by its counters what came', async () => {
     const client = await test.connect('d-1');
     await client.publishAsync(mine.measurements('s'), '{}', { qos: 1 });
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const text = await test.metrics.registry.metrics();
       expect(text).toContain('drover_mqtt_received_total{listener="device-mqtt",kind="measurement"} 1');
       expect(text).toContain('drover_mqtt_connections{listener="device-mqtt"} 1');
@@ -86,7 +87,7 @@ describe('what the server sends', () => {
     await test.broker.publish(mine.ack, Buffer.from('{"mode":"puback"}'));
     await test.broker.publish(mine.command('erase', 'c-1'), Buffer.from('{"c":1}'), { qos: 1 });
     await test.broker.publish(foreign.chunk('a'.repeat(64), 0), Buffer.from('bytes'), { qos: 0 });
-    await vi.waitFor(() => expect(one.messages.length + two.messages.length).toBe(3));
+    await eventually(() => expect(one.messages.length + two.messages.length).toBe(3));
     expect(one.messages.map(({ topic }) => topic)).toEqual([mine.ack, mine.command('erase', 'c-1')]);
     expect(two.messages.map(({ topic }) => topic)).toEqual([foreign.chunk('a'.repeat(64), 0)]);
   });
@@ -95,7 +96,7 @@ describe('what the server sends', () => {
     const { messages } = await subscribed('d-1');
     await test.broker.publish(deviceTopics('other', 'd-1').ack, Buffer.from('{}'));
     await test.broker.publish(mine.ack, Buffer.from('{"own":true}'));
-    await vi.waitFor(() => expect(messages).toHaveLength(1));
+    await eventually(() => expect(messages).toHaveLength(1));
     expect(messages[0]!.text).toBe('{"own":true}');
   });
 
@@ -109,7 +110,7 @@ describe('what the server sends', () => {
     await test.broker.publish(mine.ack, Buffer.from('{}'));
     await client.subscribeAsync(mine.allChunks);
     await test.broker.publish(mine.chunk('b'.repeat(64), 1), Buffer.from('end'));
-    await vi.waitFor(() => expect(messages).toHaveLength(1));
+    await eventually(() => expect(messages).toHaveLength(1));
     expect(messages[0]!.text).toBe('end');
   });
 
@@ -118,7 +119,7 @@ describe('what the server sends', () => {
     await test.broker.publish(mine.desired, Buffer.from('{"v":2}'), { retain: true });
     const { messages } = await subscribed('d-1');
     await test.broker.publish(mine.desired, Buffer.from('{"v":3}'), { retain: true });
-    await vi.waitFor(() => expect(messages).toHaveLength(2));
+    await eventually(() => expect(messages).toHaveLength(2));
     expect(messages).toEqual([
       { topic: mine.desired, text: '{"v":2}', retain: true },
       { topic: mine.desired, text: '{"v":3}', retain: false },
@@ -155,7 +156,7 @@ describe('what the server sends', () => {
     );
     const other = await subscribed('d-2');
     await test.broker.publish(foreign.ack, Buffer.from('{}'));
-    await vi.waitFor(() => expect(other.messages).toHaveLength(1));
+    await eventually(() => expect(other.messages).toHaveLength(1));
     stalled.destroy();
     const refused = (await sends).filter((result) => result.status === 'rejected');
     expect(refused.length).toBeGreaterThan(300);
@@ -186,7 +187,7 @@ describe('what the server sends', () => {
     await Promise.allSettled(
       Array.from({ length: 400 }, (_, i) => strict.broker.publish(mine.chunk('c'.repeat(64), i), chunk, { qos: 1 })),
     );
-    await vi.waitFor(() => expect(strict.broker.isConnected('d-1')).toBe(false), { timeout: 3_000 });
+    await eventually(() => expect(strict.broker.isConnected('d-1')).toBe(false));
     expect(await strict.refused('stalled')).toBe(1);
     stalled.destroy();
     await strict.stop();
@@ -201,19 +202,19 @@ describe('the same device connecting again', () => {
     const { messages } = await subscribed('d-1');
     await ended;
     await test.broker.publish(mine.ack, Buffer.from('{}'));
-    await vi.waitFor(() => expect(messages).toHaveLength(1));
+    await eventually(() => expect(messages).toHaveLength(1));
     expect(test.broker.isConnected('d-1')).toBe(true);
     expect(test.received).toEqual([]);
   });
 
   it('many times at once leaves one connection, which can be reached', async () => {
     const clients = await Promise.all(Array.from({ length: 20 }, () => test.connect('d-1').catch(() => undefined)));
-    await vi.waitFor(() => expect(clients.filter((client) => client?.connected)).toHaveLength(1));
+    await eventually(() => expect(clients.filter((client) => client?.connected)).toHaveLength(1));
     const last = clients.find((client) => client?.connected)!;
     const messages = inbox(last);
     await last.subscribeAsync(mine.ack);
     await test.broker.publish(mine.ack, Buffer.from('{}'));
-    await vi.waitFor(() => expect(messages).toHaveLength(1));
+    await eventually(() => expect(messages).toHaveLength(1));
   });
 
   it('with clean=0 finds no session: nothing was kept for it', async () => {
@@ -226,7 +227,7 @@ describe('the same device connecting again', () => {
     await test.broker.publish(mine.ack, Buffer.from('{}'), { qos: 1 });
     await again.subscribeAsync(mine.allChunks);
     await test.broker.publish(mine.chunk('d'.repeat(64), 0), Buffer.from('end'));
-    await vi.waitFor(() => expect(messages.at(-1)?.text).toBe('end'));
+    await eventually(() => expect(messages.at(-1)?.text).toBe('end'));
     expect(messages).toHaveLength(1);
   });
 });
@@ -246,7 +247,7 @@ describe('a revoked device', () => {
     await test.enrol('default', 'd-1');
     const again = await subscribed('d-1');
     await test.broker.publish(mine.ack, Buffer.from('end'));
-    await vi.waitFor(() => expect(again.messages.map(({ text }) => text)).toEqual(['end']));
+    await eventually(() => expect(again.messages.map(({ text }) => text)).toEqual(['end']));
   });
 
   it('is not acknowledged what it sends from then on', async () => {
@@ -255,7 +256,7 @@ describe('a revoked device', () => {
     const client = await test.connect('d-1');
     const acknowledged = vi.fn();
     client.publish(mine.measurements('s'), '{}', { qos: 1 }, acknowledged);
-    await vi.waitFor(() => expect(test.received).toHaveLength(1));
+    await eventually(() => expect(test.received).toHaveLength(1));
     test.distrust('d-1');
     const purged = test.broker.purge('default', 'd-1');
     client.publish(mine.measurements('s'), '{}', { qos: 1 }, acknowledged);
@@ -270,7 +271,7 @@ describe('a revoked device', () => {
     const answers = [new Promise<typeof principal>((resolve) => (recognise = () => resolve(principal)))];
     test.identity.provide({ authenticate: async () => (await answers.shift()) ?? null });
     const outcome = expect(test.connect('d-1')).rejects.toMatchObject({ code: 5 });
-    await vi.waitFor(() => expect(answers).toEqual([]));
+    await eventually(() => expect(answers).toEqual([]));
     await test.broker.purge('default', 'd-1');
     recognise!();
     await outcome;
@@ -283,13 +284,13 @@ describe('a revoked device', () => {
     const { client, messages } = await subscribed('d-1');
     await test.broker.purge('default', 'd-1');
     await test.broker.publish(mine.ack, Buffer.from('{}'));
-    await vi.waitFor(() => expect(messages).toHaveLength(1));
+    await eventually(() => expect(messages).toHaveLength(1));
     expect(client.connected).toBe(true);
   });
 
   it('of another fleet is not meant', async () => {
     await test.connect('d-1');
-    await vi.waitFor(() => expect(test.broker.isConnected('d-1')).toBe(true));
+    await eventually(() => expect(test.broker.isConnected('d-1')).toBe(true));
     await test.broker.purge('other', 'd-1');
     expect(test.broker.isConnected('d-1')).toBe(true);
   });

@@ -3,6 +3,7 @@ import { deviceTopics } from '@drover/contracts';
 import type { MqttClient } from 'mqtt';
 import { generate } from 'mqtt-packet';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { eventually } from './eventually.fixture.ts';
 import { testBroker } from './broker.fixture.ts';
 import type { TestBroker } from './broker.fixture.ts';
 import { TestAuthority } from './certificates.fixture.ts';
@@ -34,7 +35,7 @@ describe('who may connect', () => {
   it('a device with its certificate, under its own id', async () => {
     const client = await test.connect('d-1');
     expect(client.connected).toBe(true);
-    await vi.waitFor(() => expect(test.broker.isConnected('d-1')).toBe(true));
+    await eventually(() => expect(test.broker.isConnected('d-1')).toBe(true));
     expect(test.broker.isConnected('d-2')).toBe(false);
   });
 
@@ -42,7 +43,7 @@ describe('who may connect', () => {
     const foreigner = await (await TestAuthority.create()).device('d-1');
     await expect(test.connect('d-1', { certificate: foreigner })).rejects.toThrow();
     await expect(test.connect('d-1', { key: undefined, cert: undefined } as never)).rejects.toThrow();
-    await vi.waitFor(async () => expect(await test.refused('tls')).toBe(2));
+    await eventually(async () => expect(await test.refused('tls')).toBe(2));
   });
 
   it('nobody whose certificate is not trusted any more', async () => {
@@ -75,17 +76,17 @@ describe('who may connect', () => {
       await ended;
     }
     expect(test.received).toEqual([]);
-    await vi.waitFor(async () => expect(await test.refused('client-id')).toBe(2));
+    await eventually(async () => expect(await test.refused('client-id')).toBe(2));
   });
 
   it('no device without a keep-alive, or with one that is too long', async () => {
     for (const keepalive of [0, 20_000]) await expect(test.connect('d-1', { keepalive })).rejects.toThrow();
-    await vi.waitFor(async () => expect(await test.refused('keepalive-limit')).toBe(2));
+    await eventually(async () => expect(await test.refused('keepalive-limit')).toBe(2));
   });
 
   it('no client of a protocol that the broker does not speak', async () => {
     await expect(test.connect('d-1', { protocolVersion: 5, connectTimeout: 2_000 })).rejects.toThrow();
-    await vi.waitFor(async () => expect(await test.refused('protocol-version')).toBe(1));
+    await eventually(async () => expect(await test.refused('protocol-version')).toBe(1));
   });
 
   it('nobody while it cannot be told who it is', async () => {
@@ -99,7 +100,7 @@ describe('who may connect', () => {
     const socket = await slow.open('d-1');
     socket.resume();
     await once(socket, 'close');
-    await vi.waitFor(async () => expect(await slow.refused('connect-timeout')).toBe(1));
+    await eventually(async () => expect(await slow.refused('connect-timeout')).toBe(1));
     await slow.stop();
   });
 
@@ -115,14 +116,14 @@ describe('a will', () => {
   it('on the own status is published when the connection breaks', async () => {
     const client = await test.connect('d-1', { will: willOn(mine.status, true) });
     client.stream.destroy();
-    await vi.waitFor(() => expect(test.received).toHaveLength(1));
+    await eventually(() => expect(test.received).toHaveLength(1));
     expect(test.received[0]).toMatchObject({ topic: mine.status, will: true, principal: { device: 'd-1' } });
   });
 
   it('is not published after a goodbye', async () => {
     const client = await test.connect('d-1', { will: willOn(mine.status) });
     await client.endAsync();
-    await vi.waitFor(() => expect(test.broker.isConnected('d-1')).toBe(false));
+    await eventually(() => expect(test.broker.isConnected('d-1')).toBe(false));
     expect(test.received).toEqual([]);
   });
 
@@ -156,7 +157,7 @@ describe('what a device may publish', () => {
     client.publish(topic, '{}', { qos: 1 });
     await closed(client);
     expect(test.received).toEqual([]);
-    await vi.waitFor(async () => expect((await test.refused('publish')) + (await test.refused('protocol'))).toBe(1));
+    await eventually(async () => expect((await test.refused('publish')) + (await test.refused('protocol'))).toBe(1));
   });
 
   it('only its status may be retained', async () => {

@@ -9,11 +9,12 @@ import { silentLogger } from '@drover/runtime';
 import { Aedes } from 'aedes';
 import { connectAsync } from 'mqtt';
 import type { MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { testDatabase } from '../database/test-database.fixture.ts';
 import type { TestDatabase } from '../database/test-database.fixture.ts';
 import { Metrics } from '../metrics.ts';
 import { Readiness } from '../readiness.ts';
+import { eventually } from './eventually.fixture.ts';
 import { DeviceGateway } from './device-gateway.ts';
 import type { DeviceMessage } from './device-gateway.ts';
 import { DeviceStanding } from './device-standing.ts';
@@ -111,7 +112,7 @@ describe('a gateway beside a broker of its own', () => {
     };
     const { client, heard } = await device(url);
     for (const seq of [1, 2, 3, 4]) await client.publishAsync(topics.measurements('s'), sample(seq), { qos: 1 });
-    await vi.waitFor(() => {
+    await eventually(() => {
       const ranges = heard.flatMap(({ body }) => body.committed.m);
       expect(ranges.flatMap(([from, to]: [number, number]) => (from === to ? [from] : [from, to])).toSorted()).toEqual([
         1, 2, 4,
@@ -131,7 +132,7 @@ describe('a gateway beside a broker of its own', () => {
     expect(broker.acknowledgement).toBe('ack');
     const { heard } = await device(url);
     expect(await broker.publish(topics.ack, Buffer.from('{"mode":"ack"}'))).toBe(true);
-    await vi.waitFor(() => expect(heard).toEqual([{ topic: topics.ack, body: { mode: 'ack' } }]));
+    await eventually(() => expect(heard).toEqual([{ topic: topics.ack, body: { mode: 'ack' } }]));
   });
 
   it('takes nothing of devices that are unknown, or whose certificates are revoked', async () => {
@@ -140,13 +141,13 @@ describe('a gateway beside a broker of its own', () => {
     const { client } = await device(url, 'd-2');
     const own = deviceTopics('default', 'd-2');
     await client.publishAsync(own.measurements('s'), sample(1), { qos: 1 });
-    await vi.waitFor(() => expect(received).toHaveLength(1));
+    await eventually(() => expect(received).toHaveLength(1));
     await db.database.prisma.certificate.update({ where: { serial: 'd-2' }, data: { revokedAt: new Date() } });
     await new Promise((resolve) => setTimeout(resolve, 150));
     await client.publishAsync(own.measurements('s'), sample(2), { qos: 1 });
     await client.publishAsync(deviceTopics('default', 'nobody').measurements('s'), sample(3), { qos: 1 });
     await client.publishAsync(deviceTopics('other', 'd-1').measurements('s'), sample(4), { qos: 1 });
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect(await metrics.registry.metrics()).toContain(
         'drover_mqtt_refused_total{listener="external-mqtt",reason="certificate"} 3',
       ),
@@ -159,12 +160,12 @@ describe('a gateway beside a broker of its own', () => {
     stops.push(stop);
     await broker.publish(topics.desired, Buffer.from('{"v":1}'), { retain: true });
     const before = await device(url);
-    await vi.waitFor(() => expect(before.heard).toHaveLength(1));
+    await eventually(() => expect(before.heard).toHaveLength(1));
     await before.client.endAsync();
     await broker.purge('default', 'd-1');
     const { heard } = await device(url);
     await broker.publish(topics.ack, Buffer.from('{}'));
-    await vi.waitFor(() => expect(heard).toEqual([{ topic: topics.ack, body: {} }]));
+    await eventually(() => expect(heard).toEqual([{ topic: topics.ack, body: {} }]));
   });
 
   it('does not start where there is no broker, and says which', async () => {
@@ -187,7 +188,7 @@ describe.skipIf(!mosquitto)('gateways beside Mosquitto', () => {
     const child = spawn('mosquitto', ['-c', config], { stdio: 'ignore' });
     const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     const url = `mqtt://127.0.0.1:${port}`;
-    await vi.waitFor(async () => (await connectAsync(url, { reconnectPeriod: 0 }, false)).endAsync(), 5_000);
+    await eventually(async () => (await connectAsync(url, { reconnectPeriod: 0 }, false)).endAsync(), 5_000);
     return {
       url,
       stop: async () => {
@@ -210,14 +211,14 @@ describe.skipIf(!mosquitto)('gateways beside Mosquitto', () => {
     await Promise.all(
       Array.from({ length: count }, (_, i) => client.publishAsync(topics.measurements('s'), sample(i + 1), { qos: 1 })),
     );
-    await vi.waitFor(() => expect(one.received.length + two.received.length).toBe(count));
+    await eventually(() => expect(one.received.length + two.received.length).toBe(count));
     expect(one.received.length).toBeGreaterThan(0);
     expect(two.received.length).toBeGreaterThan(0);
     const confirmed = () =>
       heard
         .flatMap(({ body }) => body.committed.m as [number, number][])
         .reduce((sum, [from, to]) => sum + to - from + 1, 0);
-    await vi.waitFor(() => expect(confirmed()).toBe(count));
+    await eventually(() => expect(confirmed()).toBe(count));
     await client.endAsync();
     await Promise.all([one.stop(), two.stop()]);
   });
@@ -226,13 +227,13 @@ describe.skipIf(!mosquitto)('gateways beside Mosquitto', () => {
     const one = await gatewayOn(running.url, true);
     expect(one.readiness.parts['broker']).toMatchObject({ ready: true });
     await running.stop();
-    await vi.waitFor(() => expect(one.readiness.parts['broker']).toMatchObject({ ready: false }), 5_000);
+    await eventually(() => expect(one.readiness.parts['broker']).toMatchObject({ ready: false }), 5_000);
     expect(await one.broker.publish(topics.ack, Buffer.from('{}'))).toBe(false);
     running = await startMosquitto();
-    await vi.waitFor(() => expect(one.readiness.parts['broker']).toMatchObject({ ready: true }), 10_000);
+    await eventually(() => expect(one.readiness.parts['broker']).toMatchObject({ ready: true }), 10_000);
     const { client, heard } = await device(running.url);
     await client.publishAsync(topics.measurements('s'), sample(1), { qos: 1 });
-    await vi.waitFor(() => expect(heard.at(-1)?.body.committed.m).toEqual([[1, 1]]));
+    await eventually(() => expect(heard.at(-1)?.body.committed.m).toEqual([[1, 1]]));
     await client.endAsync();
     await one.stop();
   });

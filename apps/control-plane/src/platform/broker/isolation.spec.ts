@@ -124,7 +124,7 @@ describe('two devices', () => {
           const own = deviceTopics(who.fleet, who.device);
           await client.subscribeAsync(own.ack);
           await test.broker.publish(own.ack, Buffer.from('end'), { qos: 1 });
-          await expect.poll(() => heard.length).toBe(sent.length + 1);
+          await expect.poll(() => heard.length, { timeout: 10_000, interval: 5 }).toBe(sent.length + 1);
           expect(heard.slice(0, -1)).toEqual(sent);
         }
         client.end(true);

@@ -1,7 +1,8 @@
 import { silentLogger } from '@drover/runtime';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { testDatabase } from '../database/test-database.fixture.ts';
 import type { TestDatabase } from '../database/test-database.fixture.ts';
+import { eventually } from './eventually.fixture.ts';
 import { SecondGatewayError, SoleGateway } from './sole-gateway.ts';
 
 let db: TestDatabase;
@@ -30,7 +31,7 @@ describe('the one gateway', () => {
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'drover-gateway'`,
     );
     expect(cut.rowCount).toBe(1);
-    await vi.waitFor(async () => {
+    await eventually(async () => {
       const { rowCount } = await db.database.pool.query(`SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted`);
       expect(rowCount).toBe(1);
     }, 5_000);

@@ -1,5 +1,6 @@
 import type { DesiredPipeline } from '@drover/contracts';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../../../platform/broker/eventually.fixture.ts';
 import { testDelivery } from './delivery.fixture.ts';
 import type { TestDelivery, TestDevice } from './delivery.fixture.ts';
 
@@ -55,7 +56,7 @@ describe('an online status', () => {
   it('is answered with what an acknowledgement is worth and with the desired state, signed', async () => {
     const device = await test.device();
     await device.connect();
-    await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(1));
+    await eventually(() => expect(desiredOf(device)).toHaveLength(1));
     expect(device.on(device.topics.ack)).toEqual([{ mode: 'puback' }]);
     const envelope = test.verify(desiredOf(device)[0], device.id, 'twin');
     expect(envelope).toMatchObject({
@@ -69,18 +70,18 @@ describe('an online status', () => {
   it('is not answered with a desired state that the device has seen, and again with one that is newer', async () => {
     const device = await test.device();
     await change([device], 'r-1');
-    await vi.waitFor(async () => expect(await pending(device)).toBe(0));
+    await eventually(async () => expect(await pending(device)).toBe(0));
     await device.connect({ desiredSeen: { epoch: 1, version: 1 } });
     await change([device], 'r-2');
-    await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(1));
+    await eventually(() => expect(desiredOf(device)).toHaveLength(1));
     expect(desiredOf(device)[0]).toMatchObject({ version: 2 });
     await device.say({ desiredSeen: { epoch: 1, version: 1 } });
-    await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(2));
+    await eventually(() => expect(desiredOf(device)).toHaveLength(2));
     await device.say({ desiredSeen: { epoch: 1, version: 2 } });
     // A higher epoch is newer than any version of a lower one.
     await test.db.database.pool.query('UPDATE twins SET epoch = 2, version = 1 WHERE device_id = $1', [device.id]);
     await device.say({ desiredSeen: { epoch: 1, version: 900 } });
-    await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(3));
+    await eventually(() => expect(desiredOf(device)).toHaveLength(3));
     expect(desiredOf(device)[2]).toMatchObject({ epoch: 2, version: 1 });
   });
 
@@ -95,7 +96,7 @@ describe('an online status', () => {
     expect(items.map(({ code }) => code)).toEqual(Array.from({ length: 6 }, () => 'invalid-message'));
     expect(items.some(({ message }) => message.startsWith('online: '))).toBe(true);
     await device.client!.publishAsync(device.topics.get('time'), '{"sentAt":7}', { qos: 1 });
-    await vi.waitFor(() => expect(device.on(device.topics.ack).at(-1).time).toMatchObject({ sentAt: 7 }));
+    await eventually(() => expect(device.on(device.topics.ack).at(-1).time).toMatchObject({ sentAt: 7 }));
   });
 });
 
@@ -105,7 +106,7 @@ describe('a change of the desired state', () => {
     await device.connect({ desiredSeen: { epoch: 1, version: 0 } });
     await change([device], 'r-2');
     await change([device], 'r-1', true);
-    await vi.waitFor(() => expect(desiredOf(device).at(-1)).toMatchObject({ version: 2, rollback: true }));
+    await eventually(() => expect(desiredOf(device).at(-1)).toMatchObject({ version: 2, rollback: true }));
     const envelope = test.verify(desiredOf(device).at(-1), device.id, 'twin');
     expect(envelope.payload.pipelines.main).toMatchObject({ release: 'r-1' });
     expect(
@@ -119,13 +120,13 @@ describe('a change of the desired state', () => {
     const device = await test.device();
     await device.connect({ desiredSeen: { epoch: 1, version: 0 } });
     await device.client!.endAsync();
-    await vi.waitFor(() => expect(test.mqtt.broker.isConnected(device.id)).toBe(false));
+    await eventually(() => expect(test.mqtt.broker.isConnected(device.id)).toBe(false));
     await change([device], 'r-1');
     await change([device], 'r-2');
-    await vi.waitFor(async () => expect(await pending(device)).toBe(0));
+    await eventually(async () => expect(await pending(device)).toBe(0));
     expect(desiredOf(device)).toEqual([]);
     await device.connect({ desiredSeen: { epoch: 1, version: 0 } });
-    await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(1));
+    await eventually(() => expect(desiredOf(device)).toHaveLength(1));
     expect(desiredOf(device)[0]).toMatchObject({ version: 2, payload: { pipelines: { main: { release: 'r-2' } } } });
   });
 
@@ -133,7 +134,7 @@ describe('a change of the desired state', () => {
     const devices = await Promise.all(Array.from({ length: 40 }, () => test.device()));
     await Promise.all(devices.map((device) => device.connect({ desiredSeen: { epoch: 1, version: 0 } })));
     await change(devices, 'r-wave');
-    await vi.waitFor(() => expect(devices.every((device) => desiredOf(device).length > 0)).toBe(true), 10_000);
+    await eventually(() => expect(devices.every((device) => desiredOf(device).length > 0)).toBe(true), 10_000);
     for (const device of devices) {
       expect(test.verify(desiredOf(device).at(-1), device.id, 'twin').payload.pipelines.main.release).toBe('r-wave');
     }
@@ -145,7 +146,7 @@ describe('a change of the desired state', () => {
     await here.connect({ desiredSeen: { epoch: 1, version: 0 } });
     await there.connect({ desiredSeen: { epoch: 1, version: 0 } });
     await change([there], 'r-1', false, 'other');
-    await vi.waitFor(() => expect(desiredOf(there)).toHaveLength(1));
+    await eventually(() => expect(desiredOf(there)).toHaveLength(1));
     expect(test.verify(desiredOf(there)[0], there.id, 'twin', 'other')).toMatchObject({ fleet: 'other' });
     expect(desiredOf(here)).toEqual([]);
   });
@@ -159,7 +160,7 @@ describe('a change of the desired state', () => {
       await test.devices.twins.markAllForResend(tx);
     });
     // `rotate` leaves the loaded keys as they are, as in the processes that did not rotate.
-    await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(1));
+    await eventually(() => expect(desiredOf(device)).toHaveLength(1));
     expect(test.keys.keySetVersion).toBe(before + 1);
     expect(desiredOf(device)[0].payload.keys.payload.version).toBe(before + 1);
     expect(desiredOf(device)[0].signatures[0].keyId).toBe(test.keys.signers('twin')[0]!.keyId);
@@ -169,7 +170,7 @@ describe('a change of the desired state', () => {
     const device = await test.device();
     await device.connect({ desiredSeen: { epoch: 1, version: 0 } });
     await device.client!.publishAsync(device.topics.get('twin'), '{}', { qos: 1 });
-    await vi.waitFor(() => expect(desiredOf(device)).toHaveLength(1));
+    await eventually(() => expect(desiredOf(device)).toHaveLength(1));
   });
 });
 
@@ -179,7 +180,7 @@ describe('a command', () => {
     await device.connect();
     await send(device, 'c-1');
     const topic = device.topics.command('renew', 'c-1');
-    await vi.waitFor(() => expect(device.on(topic)).toHaveLength(1));
+    await eventually(() => expect(device.on(topic)).toHaveLength(1));
     expect(test.verify(device.on(topic)[0], device.id, 'command').payload).toEqual({ type: 'renew', id: 'c-1' });
     expect(await pending(device)).toBe(1);
     await answer(device, 'c-1', 'REJECTED');
@@ -195,13 +196,13 @@ describe('a command', () => {
     const device = await test.device();
     await send(device, 'c-1');
     await send(device, 'c-2');
-    await vi.waitFor(async () =>
+    await eventually(async () =>
       expect(
         await test.db.database.prisma.deviceOutbox.count({ where: { deviceId: device.id, sentAt: new Date(0) } }),
       ).toBe(2),
     );
     await device.connect();
-    await vi.waitFor(() => expect(device.heard.filter(({ topic }) => topic.includes('/cmd/'))).toHaveLength(2));
+    await eventually(() => expect(device.heard.filter(({ topic }) => topic.includes('/cmd/'))).toHaveLength(2));
     expect(device.heard.filter(({ topic }) => topic.includes('/cmd/')).map(({ body }) => body.payload.id)).toEqual([
       'c-1',
       'c-2',
@@ -213,7 +214,7 @@ describe('a command', () => {
     await device.connect();
     await send(device, 'c-1');
     await send(device, 'c-2');
-    await vi.waitFor(() => expect(device.heard.filter(({ topic }) => topic.includes('/cmd/'))).toHaveLength(2));
+    await eventually(() => expect(device.heard.filter(({ topic }) => topic.includes('/cmd/'))).toHaveLength(2));
     await answer(device, 'c-1');
     await device.say({});
     await test.db.database.pool.query(
@@ -222,7 +223,7 @@ describe('a command', () => {
     );
     await device.say({});
     const topic = device.topics.command('renew', 'c-2');
-    await vi.waitFor(() => expect(device.on(topic)).toHaveLength(2));
+    await eventually(() => expect(device.on(topic)).toHaveLength(2));
     expect(device.on(device.topics.command('renew', 'c-1'))).toHaveLength(1);
   });
 
@@ -241,7 +242,7 @@ describe('a disconnect', () => {
     const device = await test.device();
     await device.connect();
     await disconnect(device);
-    await vi.waitFor(() => expect(device.client!.connected).toBe(false));
+    await eventually(() => expect(device.client!.connected).toBe(false));
     expect(test.mqtt.broker.isConnected(device.id)).toBe(false);
   });
 
@@ -249,18 +250,18 @@ describe('a disconnect', () => {
     const device = await test.device();
     await device.connect();
     await disconnect(device, { afterCommand: 'c-9', graceMs: 60_000 });
-    await vi.waitFor(() => expect(device.on(device.topics.command('erase', 'c-9'))).toHaveLength(1));
+    await eventually(() => expect(device.on(device.topics.command('erase', 'c-9'))).toHaveLength(1));
     expect(device.client!.connected).toBe(true);
     const status = { bootId: 'boot', class: 'e', seq: 1, status: 'SUCCEEDED', message: null };
     await device.client!.publishAsync(device.topics.commandStatus('erase', 'c-9'), JSON.stringify(status), { qos: 1 });
-    await vi.waitFor(() => expect(device.client!.connected).toBe(false));
+    await eventually(() => expect(device.client!.connected).toBe(false));
   });
 
   it('but not for ever', async () => {
     const device = await test.device();
     await device.connect();
     await disconnect(device, { afterCommand: 'c-9', graceMs: 200 });
-    await vi.waitFor(() => expect(device.client!.connected).toBe(false), 5_000);
+    await eventually(() => expect(device.client!.connected).toBe(false), 5_000);
     expect(device.on(device.topics.command('erase', 'c-9'))).toHaveLength(1);
   });
 });
@@ -272,8 +273,8 @@ describe('a database that is away', () => {
     await test.db.database.pool.query(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()`,
     );
-    await vi.waitFor(() => change([device], 'r-after'), 10_000);
-    await vi.waitFor(
+    await eventually(() => change([device], 'r-after'), 10_000);
+    await eventually(
       () =>
         expect(desiredOf(device).at(-1)).toMatchObject({ payload: { pipelines: { main: { release: 'r-after' } } } }),
       10_000,

@@ -4,7 +4,8 @@ import { silentLogger } from '@drover/runtime';
 import { connectAsync } from 'mqtt';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import { generate } from 'mqtt-packet';
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { eventually } from '../../../platform/broker/eventually.fixture.ts';
 import { TestAuthority } from '../../../platform/broker/certificates.fixture.ts';
 import { DeviceIdentity } from '../../../platform/broker/device-identity.ts';
 import { testDatabase } from '../../../platform/database/test-database.fixture.ts';
@@ -57,7 +58,7 @@ beforeAll(async () => {
 });
 afterEach(async () => {
   for (const client of clients.splice(0)) client.end(true);
-  await vi.waitFor(() => expect(broker.following).toBe(false));
+  await eventually(() => expect(broker.following).toBe(false));
 });
 afterAll(async () => {
   await broker.stop();
@@ -103,7 +104,7 @@ describe('the feed', () => {
     await tell('default', 'rollout.created', 'r-1');
     await tell('default', 'api-key.created', 'key_1');
     await tell('default', 'anomaly.opened', 'a-1', { device: 'd-1' });
-    await vi.waitFor(() => expect(heard).toHaveLength(3));
+    await eventually(() => expect(heard).toHaveLength(3));
     expect(heard.map(({ topic }) => topic)).toEqual([
       'drover-events/v1/default/d-1/device.online',
       'drover-events/v1/default/-/rollout.created',
@@ -127,7 +128,7 @@ describe('the feed', () => {
     });
     await expect(rolledBack).rejects.toThrow('not after all');
     await tell('default', 'device.online', 'd-2');
-    await vi.waitFor(() => expect(heard).toHaveLength(1));
+    await eventually(() => expect(heard).toHaveLength(1));
     expect(heard[0]!.event.subject).toBe('d-2');
   });
 
@@ -137,8 +138,8 @@ describe('the feed', () => {
     const all = await reader(secrets['instance']!, 'drover-events/v1/#');
     await tell('default', 'device.online', 'd-1');
     await tell('other', 'device.online', 'd-9');
-    await vi.waitFor(() => expect(all.heard).toHaveLength(2));
-    await vi.waitFor(() => expect([mine.heard.length, theirs.heard.length]).toEqual([1, 1]));
+    await eventually(() => expect(all.heard).toHaveLength(2));
+    await eventually(() => expect([mine.heard.length, theirs.heard.length]).toEqual([1, 1]));
     expect(mine.heard[0]!.event.subject).toBe('d-1');
     expect(theirs.heard[0]!.event.subject).toBe('d-9');
   });
@@ -150,13 +151,13 @@ describe('the feed', () => {
     expect(broker.following).toBe(true);
     await first.endAsync();
     await tell('default', 'device.online', 'd-1');
-    await vi.waitFor(() => expect(second.heard).toHaveLength(1));
+    await eventually(() => expect(second.heard).toHaveLength(1));
     await second.client.endAsync();
-    await vi.waitFor(() => expect(broker.following).toBe(false));
+    await eventually(() => expect(broker.following).toBe(false));
     await tell('default', 'device.online', 'd-2');
     const third = await reader(secrets['default']!, 'drover-events/v1/#');
     await tell('default', 'device.online', 'd-3');
-    await vi.waitFor(() => expect(third.heard.map(({ event }) => event.subject)).toEqual(['d-3']));
+    await eventually(() => expect(third.heard.map(({ event }) => event.subject)).toEqual(['d-3']));
   });
 
   it('cuts off a reader that does not read, and the others do not notice', async () => {
@@ -189,7 +190,7 @@ describe('the feed', () => {
     expect(await refused('slow')).toBe(1);
     const sent = heard.length;
     await tell('default', 'device.online', 'd-last');
-    await vi.waitFor(() => expect(heard.at(-1)!.event.subject).toBe('d-last'));
+    await eventually(() => expect(heard.at(-1)!.event.subject).toBe('d-last'));
     expect(heard.length).toBeGreaterThanOrEqual(sent);
     stalled.destroy();
   });
@@ -229,7 +230,7 @@ describe('a connection to the feed', () => {
     const will = { topic: 'drover-events/v1/default/d-1/device.online', payload: Buffer.from('{}') };
     await expect(connect(secrets['default']!, { will })).rejects.toMatchObject({ code: 5 });
     await tell('default', 'device.online', 'd-end');
-    await vi.waitFor(() => expect(listening.heard.map(({ event }) => event.subject)).toEqual(['d-end']));
+    await eventually(() => expect(listening.heard.map(({ event }) => event.subject)).toEqual(['d-end']));
   });
 
   it('cannot be thrown out by the same client id with another key; with the same key it is taken over', async () => {
