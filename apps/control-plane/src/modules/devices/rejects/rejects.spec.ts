@@ -1,7 +1,10 @@
+import { silentLogger } from '@drover/runtime';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Config } from '../../../config/config.ts';
 import { testDatabase } from '../../../platform/database/test-database.fixture.ts';
 import type { TestDatabase } from '../../../platform/database/test-database.fixture.ts';
 import { Metrics } from '../../../platform/metrics.ts';
+import { RejectsUpkeep } from './rejects-upkeep.service.ts';
 import { RejectsRepository } from './rejects.repository.ts';
 import { RejectsService } from './rejects.service.ts';
 
@@ -64,5 +67,15 @@ describe('rejects', () => {
     });
     const huge = Buffer.from(JSON.stringify(['9'.repeat(19)])).toString('base64url');
     await expect(rejects.list('default', { limit: 1, cursor: huge })).rejects.toMatchObject({ code: 'invalid-input' });
+  });
+
+  it('are forgotten after a month', async () => {
+    await rejects.add(of('default', 'd-5', 'old'));
+    const upkeep = new RejectsUpkeep(new Config({}), new RejectsRepository(db.database), silentLogger);
+    const day = 86_400_000;
+    await upkeep.clean(Date.now() + 29 * day);
+    expect((await rejects.list('default', { limit: 1, device: 'd-5' })).items).toHaveLength(1);
+    await upkeep.clean(Date.now() + 31 * day);
+    expect((await rejects.list('default', { limit: 1, device: 'd-5' })).items).toEqual([]);
   });
 });
