@@ -1,7 +1,7 @@
 import type { Logger } from '@drover/runtime';
 import { messageOf } from '@drover/runtime';
 import { Injectable } from '@nestjs/common';
-import { Queue, Worker, createPostgresBackend, setDefaultBackendFactory } from 'bullmq';
+import { Queue, Worker, createPostgresBackend, withBackend } from 'bullmq';
 import type { ConnectionOptions } from 'bullmq';
 import { Redis } from 'ioredis';
 
@@ -16,6 +16,11 @@ export interface QueueBackend {
   readonly connectionString: string;
 }
 
+interface QueueClasses {
+  readonly Queue: typeof Queue;
+  readonly Worker: typeof Worker;
+}
+
 const FINISHED_JOBS_KEPT = 200;
 
 /** BullMQ, on the database or on Redis. Losing all of it loses nothing: the reconciler derives missing jobs from rows. */
@@ -25,6 +30,8 @@ export class Queues {
   readonly #workers: Worker[] = [];
   readonly #stopping = new AbortController();
   readonly #connection: ConnectionOptions;
+  // BullMQ's own default is Redis; a process-wide default would be one for every instance.
+  readonly #classes: QueueClasses = { Queue, Worker };
 
   constructor(
     readonly backend: QueueBackend,
@@ -33,7 +40,7 @@ export class Queues {
     if (backend.kind === 'redis') {
       this.#connection = new Redis(backend.connectionString, { maxRetriesPerRequest: null, lazyConnect: false });
     } else {
-      setDefaultBackendFactory(createPostgresBackend as never);
+      this.#classes = withBackend(createPostgresBackend) as unknown as QueueClasses;
       // Its tables live in a schema of their own, which BullMQ migrates itself.
       this.#connection = {
         connectionString: backend.connectionString,
@@ -69,7 +76,7 @@ export class Queues {
 
   /** Starts taking jobs of a queue. Stops with `stop`, which lets running ones finish. */
   process(queue: string, concurrency: number, processors: Readonly<Record<string, JobProcessor>>): void {
-    const worker = new Worker(
+    const worker = new this.#classes.Worker(
       queue,
       async (job) => {
         const processor = processors[job.name];
@@ -98,7 +105,7 @@ export class Queues {
   #queue(name: string): Queue {
     let queue = this.#queues.get(name);
     if (!queue) {
-      queue = new Queue(name, { connection: this.#connection });
+      queue = new this.#classes.Queue(name, { connection: this.#connection });
       queue.on('error', (error) =>
         this.logger.debug({ queue: name, err: messageOf(error) }, 'The queue is not reachable at the moment'),
       );
