@@ -14,9 +14,9 @@ export interface Committed {
 }
 
 /** What the database has of the acknowledged messages; looked up by every single number. */
-export async function readCommitted(connectionString: string, report: GeneratorReport): Promise<Committed> {
+export async function readCommitted(connectionString: string, reports: readonly GeneratorReport[]): Promise<Committed> {
   return withClient(connectionString, async (client) => {
-    const { devices } = report;
+    const devices = reports.flatMap((report) => report.devices);
     const { rows } = await client.query<Record<keyof Committed, string>>(
       `WITH acknowledged AS (
          SELECT a.device, a.boot, seq FROM unnest($1::text[], $2::text[], $3::int8[], $4::int8[]) AS a(device, boot, first, count)

@@ -10,6 +10,7 @@ import type { GeneratorDevice, GeneratorTarget } from './generator-messages.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../apps/control-plane/bin/drover-control-plane.js');
 const START_TIMEOUT_MS = 60_000;
+const ENROLMENTS_AT_A_TIME = 5;
 
 const PROFILE = {
   board: 'Load generator',
@@ -87,17 +88,24 @@ function readyLine(line: string): Ready | undefined {
   return line.startsWith('{"ready":true') ? (JSON.parse(line) as Ready) : undefined;
 }
 
+/** By several at a time, as a fleet would. */
 async function enrolDevices(client: DroverClient, url: string, count: number): Promise<GeneratorDevice[]> {
   const { token } = await client.call(api.enrolmentTokens.create, { body: { name: 'load', maxUses: count } });
-  const devices: GeneratorDevice[] = [];
-  for (let i = 0; i < count; i++) {
-    const identity = await enrol({ url, token, profile: { ...PROFILE, providers: ['cpu'] }, name: `load-${i}` });
-    devices.push({
-      clientId: identity.device,
-      topic: deviceTopics(identity.fleet, identity.device).measurements('pump'),
-      bootId: newId(),
-      tls: { key: identity.privateKeyPem, cert: identity.certificate, ca: identity.authorities.join('\n') },
-    });
-  }
-  return devices;
+  const numbers = Array.from({ length: count }, (_, i) => i).values();
+  const workers = Array.from({ length: ENROLMENTS_AT_A_TIME }, async () => {
+    const devices: GeneratorDevice[] = [];
+    for (const number of numbers) devices.push(await enrolDevice(url, token, `load-${number}`));
+    return devices;
+  });
+  return (await Promise.all(workers)).flat();
+}
+
+async function enrolDevice(url: string, token: string, name: string): Promise<GeneratorDevice> {
+  const identity = await enrol({ url, token, profile: { ...PROFILE, providers: ['cpu'] }, name });
+  return {
+    clientId: identity.device,
+    topic: deviceTopics(identity.fleet, identity.device).measurements('pump'),
+    bootId: newId(),
+    tls: { key: identity.privateKeyPem, cert: identity.certificate, ca: identity.authorities.join('\n') },
+  };
 }
