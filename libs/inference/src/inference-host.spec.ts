@@ -255,6 +255,26 @@ describe('inference in its worker', () => {
     expect((await host.stats(PIPE))!.samples).toBe(taken);
   });
 
+  it('never sleeps through a sample or a request', async () => {
+    // Whatever is slept through would wait for the next report.
+    await start({ statsIntervalMs: 60_000 });
+    await serve(spec('v1'));
+    const began = performance.now();
+    let n = 0;
+    for (let round = 0; round < 300; round += 1) {
+      for (let i = 0; i < round % 3; i += 1) push((n += 1));
+      const answered = host.stats(PIPE);
+      if (round % 2 === 0) await answered;
+      if (round % 5 === 0) await pause(1);
+      push((n += 1));
+      await answered;
+      await vi.waitFor(() => expect(host.queueOf(PIPE).pending).toBe(0), { timeout: 10_000, interval: 1 });
+    }
+    await idle();
+    expect(starts()).toEqual(oddsBelow(n + 1));
+    expect(performance.now() - began).toBeLessThan(30_000);
+  });
+
   it('keeps pipelines apart', async () => {
     await start();
     await serve(spec('v1'));

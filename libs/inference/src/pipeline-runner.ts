@@ -72,6 +72,7 @@ export class PipelineRunner {
   #serving: Serving | null = null;
   #held: boolean;
   #draining = false;
+  #drained = Promise.resolve();
   #errands: (() => Promise<void>)[] = [];
 
   constructor(options: RunnerOptions) {
@@ -83,6 +84,11 @@ export class PipelineRunner {
   get name(): string {
     return this.#options.setup.name;
   }
+  /** Something is being done, or `drain` would find something to do. */
+  get busy(): boolean {
+    return this.#draining || this.#errands.length > 0 || (!this.#held && this.#reader.pending > 0);
+  }
+
   /** Loads and checks a detector; the one that serves goes on. */
   async prepare(spec: DetectorSpec): Promise<PreparedDetector> {
     if (this.#prepared.has(spec.key)) throw new DetectorExistsError(`Detector "${spec.key}" is prepared already`);
@@ -192,9 +198,15 @@ export class PipelineRunner {
   }
 
   /** Processes what is in the ring, and errands between samples, until both are empty. */
-  async drain(): Promise<void> {
-    if (this.#draining) return;
-    this.#draining = true;
+  drain(): Promise<void> {
+    if (!this.#draining) {
+      this.#draining = true;
+      this.#drained = this.#drainAll();
+    }
+    return this.#drained;
+  }
+
+  async #drainAll(): Promise<void> {
     const reader = this.#reader;
     try {
       for (;;) {

@@ -1,8 +1,9 @@
 import { Worker } from 'node:worker_threads';
 import type { ResourceLimits } from 'node:worker_threads';
 import { sleep } from '@drover/runtime';
+import { Doorbell, createDoorbellMemory } from './doorbell.ts';
 import { InferenceWorkerLostError, fromPlainError } from './errors.ts';
-import type { FromWorker, RequestName, WorkerRequests, WorkerSetup } from './worker-messages.ts';
+import type { FromWorker, RequestName, WorkerData, WorkerRequests, WorkerSetup } from './worker-messages.ts';
 
 /** News that the worker sends of its own accord. */
 export type WorkerNews = Exclude<FromWorker, { type: 'ready' | 'answer' | 'refusal' }>;
@@ -28,6 +29,8 @@ const CLOSE_PATIENCE_MS = 10_000;
 export class WorkerLink {
   readonly #options: WorkerLinkOptions;
   readonly #pending = new Map<number, Pending>();
+  readonly #doorbellMemory = createDoorbellMemory();
+  readonly #doorbell = new Doorbell(this.#doorbellMemory);
   #worker: Worker | null = null;
   #requests = 0;
   #closing = false;
@@ -41,7 +44,7 @@ export class WorkerLink {
     const { url, setup, resourceLimits } = this.#options;
     const worker = new Worker(url, {
       name: 'drover-inference',
-      workerData: setup,
+      workerData: { ...setup, doorbell: this.#doorbellMemory } satisfies WorkerData,
       resourceLimits,
       // Sources import other packages' sources; built code imports built code.
       ...(url.pathname.endsWith('.ts') ? { execArgv: ['--conditions=source'] } : {}),
@@ -68,7 +71,7 @@ export class WorkerLink {
 
   /** Tells that the pipeline of this index has samples. */
   ring(index: number): void {
-    this.#worker?.postMessage(index);
+    if (!this.#doorbell.ring()) this.#worker?.postMessage(index);
   }
 
   /** @throws what the worker threw, with its class; InferenceWorkerLostError when it ends before it answers */
@@ -82,6 +85,7 @@ export class WorkerLink {
       this.#pending.set(id, { resolve: resolve as Pending['resolve'], reject });
       // Nothing is transferred: a model's bytes are kept for the next worker.
       this.#worker.postMessage({ id, name, args }, []);
+      this.#doorbell.ringForRequest();
     });
   }
 

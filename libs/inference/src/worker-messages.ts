@@ -2,6 +2,7 @@ import type { AnomalyUpdate, DetectorSignature, PolicySpec, QuantileSummary } fr
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
 import type { PathCounters, PathFault, PathState } from './detection-path.ts';
 import type { ChannelCalibration } from './detector-session.ts';
+import type { DoorbellMemory } from './doorbell.ts';
 import type { PlainError } from './errors.ts';
 import type { GoldenReport, GoldenVectors } from './golden-check.ts';
 import type { ProviderFailure } from './open-session.ts';
@@ -13,6 +14,10 @@ export interface WorkerSetup {
   /** Package or path of ONNX Runtime. */
   readonly runtimePackage?: string | undefined;
   readonly statsIntervalMs: number;
+}
+
+export interface WorkerData extends WorkerSetup {
+  readonly doorbell: DoorbellMemory;
 }
 
 export interface PipelineSetup {

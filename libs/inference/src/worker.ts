@@ -1,18 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
+import { RestingPlace } from './doorbell.ts';
 import { InferenceWorkerFailedError, PipelineExistsError, UnknownPipelineError, toPlainError } from './errors.ts';
 import { loadOnnxRuntime } from './onnx-runtime.ts';
 import type { OnnxRuntime } from './onnx-runtime.ts';
 import { PipelineRunner } from './pipeline-runner.ts';
 import type { RunnerListener } from './pipeline-runner.ts';
 import { probeProviders } from './provider-probe.ts';
-import type { FromWorker, RequestName, ToWorker, WorkerRequests, WorkerSetup } from './worker-messages.ts';
+import type { FromWorker, RequestName, ToWorker, WorkerData, WorkerRequests } from './worker-messages.ts';
 
 /** The worker's thread: requests in, anomalies and figures out. Everything that decides is in `PipelineRunner`. */
 
 if (parentPort === null) throw new InferenceWorkerFailedError('worker.ts runs only as a worker thread');
 const port = parentPort;
-const { runtimePackage, statsIntervalMs } = workerData as WorkerSetup;
+const { runtimePackage, statsIntervalMs, doorbell } = workerData as WorkerData;
 
 const runners = new Map<string, PipelineRunner>();
 /** By the index that samples ring with. */
@@ -96,14 +97,53 @@ async function answer<K extends RequestName>(id: number, name: K, args: WorkerRe
 }
 
 port.on('message', (message: ToWorker) => {
-  if (typeof message === 'number') void doorbells[message]?.drain();
-  else {
-    const answering = answer(message.id, message.name, message.args);
-    if (message.name === 'close') return;
-    underWay.add(answering);
-    void answering.finally(() => underWay.delete(answering));
+  if (typeof message === 'number') {
+    const runner = doorbells[message];
+    if (runner !== undefined) void attend(runner);
+    return;
   }
+  restingPlace.countRequest();
+  const answering = answer(message.id, message.name, message.args);
+  if (message.name === 'close') return;
+  underWay.add(answering);
+  void answering.finally(() => {
+    underWay.delete(answering);
+    restSoon();
+  });
 });
+
+const restingPlace = new RestingPlace(doorbell);
+let restsSoon = false;
+let nextReportMs = performance.now() + statsIntervalMs;
+
+/** Rests once the event loop has done what it has to do now. */
+function restSoon(): void {
+  if (restsSoon || life.signal.aborted) return;
+  restsSoon = true;
+  setImmediate(rest);
+}
+
+/**
+ * Whatever is waited for in the event loop (a request under way, a run that ends later) calls `restSoon` when it ends: the
+ * thread is never blocked before.
+ */
+function rest(): void {
+  restsSoon = false;
+  if (underWay.size > 0 || life.signal.aborted) return;
+  restingPlace.rest(Math.max(1, nextReportMs - performance.now()), anyBusy);
+  if (!anyBusy()) return restSoon();
+  for (const runner of runners.values()) if (runner.busy) void attend(runner);
+}
+
+function anyBusy(): boolean {
+  for (const runner of runners.values()) if (runner.busy) return true;
+  return false;
+}
+
+async function attend(runner: PipelineRunner): Promise<void> {
+  await runner.drain();
+  restSoon();
+}
 
 async function report(runner: PipelineRunner): Promise<void> {
   const snapshot = await runner.snapshot();
@@ -112,7 +152,9 @@ async function report(runner: PipelineRunner): Promise<void> {
 }
 
 const reporting = setInterval(() => {
+  nextReportMs = performance.now() + statsIntervalMs;
   for (const runner of runners.values()) void report(runner);
 }, statsIntervalMs);
 
 post({ type: 'ready' });
+restSoon();
