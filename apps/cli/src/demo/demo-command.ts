@@ -73,10 +73,11 @@ async function story(
     `It is ready. Now four agents, as processes of their own: three simulated boards replay ${recordings.title}, one watches this machine.`,
   );
   const client = new DroverClient({ url: address.apiUrl, apiKey: address.adminKey });
-  const boards = recordings.replayed.map((replayed, i): Board => ({ name: `board-${PROFILES[i]}`, replayed }));
+  const watched = recordings.machines.flatMap((machine) => machine.replayed.map((replayed) => ({ machine, replayed })));
+  const boards = watched.map((board, i): Board => ({ ...board, name: `board-${PROFILES[i]}` }));
   const token = await client.call(api.enrolmentTokens.create, { body: { name: 'demo', maxUses: boards.length + 1 } });
   for (const agent of agentsFor(boards)) await programs.startAgent(agent, token.url, token.token);
-  const result = await new Demo({ client, recordings, boards, hostName: HOST, say, signal }).run();
+  const result = await new Demo({ client, machines: recordings.machines, boards, hostName: HOST, say, signal }).run();
   process.stdout.write(`\n${formatResult(result)}\n\n`);
   if (!flags.once) await lookAround(address, signal);
   if (flags.json) process.stdout.write(`${JSON.stringify(result)}\n`);

@@ -11,14 +11,22 @@ export interface ReplayedRecording {
   readonly scoredFrom: number;
 }
 
-export interface DemoRecordings {
-  /** What the demo says about them. */
-  readonly title: string;
+/** One kind of machine, with a model of its own, and the boards that watch machines of the kind. */
+export interface DemoMachine {
+  /** Of its model. */
+  readonly id: string;
   /** To train on: whole files, or their first rows. */
   readonly training: readonly string[];
   readonly trainRows: number | undefined;
-  /** One per simulated board. */
+  /** One per board. */
   readonly replayed: readonly ReplayedRecording[];
+}
+
+export interface DemoRecordings {
+  /** What the demo says about them. */
+  readonly title: string;
+  /** `BOARDS` boards between them. */
+  readonly machines: readonly DemoMachine[];
 }
 
 const BOARDS = 3;
@@ -27,52 +35,62 @@ const SKAB_TRAIN_ROWS = 400;
 const NAB_TRAIN_SHARE = 0.15;
 const NAB_TRAIN_MOST = 750;
 
-/** The recordings that come with Drover: trained on a healthy pump, tried on three that have faults. */
+/** The recordings that come with Drover: one model, trained on a healthy pump, for three pumps that have faults. */
 export async function bundledDemo(): Promise<DemoRecordings> {
   const { normal, faults } = bundledRecordings();
+  const replayed = await Promise.all(faults.map((path, i) => replay(path, `pump-${i + 1}`, 0)));
   return {
     title: 'bundled recordings of a simulated pump',
-    training: [normal],
-    trainRows: undefined,
-    replayed: await Promise.all(faults.map((path, i) => replay(path, `pump-${i + 1}`, 0))),
+    machines: [{ id: 'pump', training: [normal], trainRows: undefined, replayed }],
   };
 }
 
 /**
- * Recordings of a folder in SKAB or NAB layout: several labelled channels, or single series with label windows.
+ * Recordings of a folder in SKAB or NAB layout. Several channels: three recordings spread over the folder, each a machine in
+ * a state of its own, so each has a model of its own, trained on its first rows. A single series: one, for three boards.
  *
  * @throws InvalidInputError where the folder has none
  */
 export async function folderDemo(folder: string): Promise<DemoRecordings> {
-  const found = await findRecordings(folder);
-  const usable: { path: string; name: string; recording: LoadedRecording & { labels: Uint8Array } }[] = [];
-  for (const { path, name } of found) {
-    if (usable.length === BOARDS) break;
+  const usable: Labelled[] = [];
+  for (const { path, name } of await findRecordings(folder)) {
     const recording = await loadRecording(path).catch(() => undefined);
-    if (!recording?.labels?.some((label) => label !== 0)) continue;
-    const first = usable[0]?.recording;
-    // One model is trained for all boards: they must see the same channels.
-    if (first && first.channels.join() !== recording.channels.join()) continue;
-    usable.push({ path, name, recording: { ...recording, labels: recording.labels } });
-    // A single series has its own range of values: the three boards then watch the same one.
-    if (recording.channels.length === 1) break;
+    if (recording?.labels?.some((label) => label !== 0))
+      usable.push({ path, name, recording: { ...recording, labels: recording.labels } });
   }
   if (usable.length === 0) {
     throw new InvalidInputError(
       `There is no labelled recording in ${folder}. Expected is a folder in SKAB's layout (CSV with a column "anomaly") or in NAB's (timestamp,value and labels/combined_windows.json).`,
     );
   }
-  const series = usable[0]!.recording.channels.length === 1;
-  const trainRows = series
-    ? Math.min(NAB_TRAIN_MOST, Math.floor(usable[0]!.recording.rows * NAB_TRAIN_SHARE))
-    : SKAB_TRAIN_ROWS;
-  const boards = Array.from({ length: BOARDS }, (_, i) => usable[i % usable.length]!);
+  const title = (chosen: readonly Labelled[]): string =>
+    `recordings of ${folder}: ${chosen.map(({ name }) => name).join(', ')}`;
+  const series = usable.find(({ recording }) => recording.channels.length === 1);
+  if (series) {
+    const trainRows = Math.min(NAB_TRAIN_MOST, Math.floor(series.recording.rows * NAB_TRAIN_SHARE));
+    const replayed = Array.from({ length: BOARDS }, () => ({ ...series, scoredFrom: trainRows }));
+    return { title: title([series]), machines: [{ id: 'series', training: [series.path], trainRows, replayed }] };
+  }
+  // Spread over the folder, by their places in it and nothing else.
+  const chosen = Array.from(
+    { length: BOARDS },
+    (_, i) => usable[Math.floor(((i + 1) * usable.length) / (BOARDS + 1))]!,
+  );
   return {
-    title: `recordings of ${folder}: ${usable.map(({ name }) => name).join(', ')}`,
-    training: usable.map(({ path }) => path),
-    trainRows,
-    replayed: boards.map(({ path, name, recording }) => ({ path, name, recording, scoredFrom: trainRows })),
+    title: title(chosen),
+    machines: chosen.map((one, i) => ({
+      id: `machine-${i + 1}`,
+      training: [one.path],
+      trainRows: SKAB_TRAIN_ROWS,
+      replayed: [{ ...one, scoredFrom: SKAB_TRAIN_ROWS }],
+    })),
   };
+}
+
+interface Labelled {
+  readonly path: string;
+  readonly name: string;
+  readonly recording: LoadedRecording & { readonly labels: Uint8Array };
 }
 
 async function replay(path: string, name: string, scoredFrom: number): Promise<ReplayedRecording> {

@@ -5,7 +5,7 @@ import type { Device, FleetEvent, Release, Rollout } from '@drover/contracts';
 import { poolCounts, pointMetrics } from '@drover/detection';
 import { OperationError, sleep } from '@drover/runtime';
 import { describeEvent } from './demo-narration.ts';
-import type { DemoRecordings, ReplayedRecording } from './demo-recordings.ts';
+import type { DemoMachine, ReplayedRecording } from './demo-recordings.ts';
 import { loopLengthMs, scoreLoop } from './demo-score.ts';
 import type { LoopScore } from './demo-score.ts';
 import type { DemoDevice, DemoResult } from './demo-report.ts';
@@ -24,14 +24,21 @@ const HOST_WINDOW = 4;
 /** After a pass, until what it found has surely arrived. */
 const SETTLE_MS = 2_500;
 
+/** A simulated board: what it is called, what it watches. */
 export interface Board {
   readonly name: string;
+  readonly machine: DemoMachine;
   readonly replayed: ReplayedRecording;
+}
+
+interface Digests {
+  readonly artifacts: string[];
+  readonly evaluation: string[];
 }
 
 export interface DemoOptions {
   readonly client: DroverClient;
-  readonly recordings: DemoRecordings;
+  readonly machines: readonly DemoMachine[];
   readonly boards: readonly Board[];
   readonly hostName: string;
   readonly say: (text: string) => void;
@@ -53,26 +60,38 @@ export class Demo {
   async run(): Promise<DemoResult> {
     const narration = this.#narrate();
     const devices = await this.#waitForDevices();
-    const digests = await this.#uploadRecordings();
-    this.#say('Training a release from normal data: windowed principal components, as fp32 and int8 …');
-    await this.#client.call(api.models.create, { body: { id: 'machine', name: 'Machine' } });
-    const first = await this.#train({ ...digests, seed: 1 });
-    this.#describe(first);
-    this.#say('Rolling it out: one board first, then the other two. Each gets the variants that fit its tier …');
-    const rollouts = [await this.#rollOut(first, MACHINE_PIPELINE)];
+    const { machines } = this.#options;
+    const digests = await Promise.all(machines.map((machine) => this.#uploadRecordings(machine)));
+    this.#say('Training from normal data: windowed principal components, as fp32 and int8 …');
+    const first = await Promise.all(machines.map((machine, i) => this.#train(machine, digests[i]!, { seed: 1 })));
+    for (const release of first) this.#describe(release);
+    this.#say('Rolling out in waves, one board first. Each gets the variants that fit its tier …');
+    const rollouts = await Promise.all(
+      machines.map((machine, i) => this.#rollOut(first[i]!, MACHINE_PIPELINE, this.#devicesOf(machine, devices))),
+    );
     this.#say('The boards now detect by themselves. Watching one whole pass of their recordings …');
     // The host's agent goes its own way beside the boards: its model is trained from what it measures meanwhile.
-    const hostRollout = this.#hostModel(devices);
+    const hostRollout = this.#hostModel(devices.get(this.#options.hostName)!);
     hostRollout.catch(() => undefined);
     const scores = await this.#watchPass(devices);
-    this.#say('Updating the release over the air while the boards run …');
-    const second = await this.#train({ ...digests, seed: 2, explainedVariance: 0.9 });
-    rollouts.push(await this.#rollOut(second, MACHINE_PIPELINE));
-    await this.#waitForReports(second);
+    this.#say('Updating over the air while the boards run …');
+    const second = await Promise.all(
+      machines.map((machine, i) => this.#train(machine, digests[i]!, { seed: 2, explainedVariance: 0.9 })),
+    );
+    rollouts.push(
+      ...(await Promise.all(
+        machines.map((machine, i) => this.#rollOut(second[i]!, MACHINE_PIPELINE, this.#devicesOf(machine, devices))),
+      )),
+    );
     rollouts.push(await hostRollout);
+    await this.#waitForReports([...second.map(({ id }) => id), rollouts.at(-1)!.release]);
     const result = await this.#result(rollouts, scores);
     narration.stop();
     return result;
+  }
+
+  #devicesOf(machine: DemoMachine, devices: ReadonlyMap<string, Device>): string[] {
+    return this.#options.boards.filter((board) => board.machine === machine).map(({ name }) => devices.get(name)!.id);
   }
 
   /** Tells what happens as the control plane's own event stream tells it. */
@@ -112,37 +131,24 @@ export class Demo {
     });
   }
 
-  async #uploadRecordings(): Promise<{ artifacts: string[]; evaluation: string[] }> {
-    const { training, replayed } = this.#options.recordings;
+  async #uploadRecordings({ id, training, replayed }: DemoMachine): Promise<Digests> {
+    await this.#client.call(api.models.create, { body: { id, name: id } });
     const upload = async (path: string): Promise<string> =>
       (await this.#client.upload(await readFile(path), 'text/csv')).digest;
-    const artifacts = await Promise.all(training.map(upload));
-    const evaluation = await Promise.all([...new Set(replayed.map(({ path }) => path))].map(upload));
-    return { artifacts, evaluation };
+    return {
+      artifacts: await Promise.all(training.map(upload)),
+      evaluation: await Promise.all([...new Set(replayed.map(({ path }) => path))].map(upload)),
+    };
   }
 
-  async #train(options: {
-    artifacts: string[];
-    evaluation: string[];
-    seed: number;
-    explainedVariance?: number;
-  }): Promise<Release> {
-    const { artifacts, evaluation, seed, explainedVariance } = options;
-    const { trainRows } = this.#options.recordings;
-    return this.#waitForRelease(
-      await this.#client.call(api.releases.create, {
-        body: {
-          model: 'machine',
-          training: {
-            source: { kind: 'recordings', artifacts },
-            evaluation,
-            seed,
-            ...(trainRows === undefined ? {} : { trainRows }),
-            ...(explainedVariance === undefined ? {} : { explainedVariance }),
-          },
-        },
-      }),
-    );
+  async #train(
+    { id, trainRows }: DemoMachine,
+    { artifacts, evaluation }: Digests,
+    options: { seed: number; explainedVariance?: number },
+  ): Promise<Release> {
+    const source = { kind: 'recordings', artifacts } as const;
+    const training = { source, evaluation, ...options, ...(trainRows === undefined ? {} : { trainRows }) };
+    return this.#waitForRelease(await this.#client.call(api.releases.create, { body: { model: id, training } }));
   }
 
   #waitForRelease(created: Release): Promise<Release> {
@@ -164,12 +170,12 @@ export class Demo {
     }
   }
 
-  async #rollOut(release: Release, pipeline: string): Promise<Rollout> {
+  async #rollOut(release: Release, pipeline: string, devices: string[]): Promise<Rollout> {
     const created = await this.#client.call(api.rollouts.create, {
       body: {
         pipeline,
         release: release.id,
-        target: { kind: 'filter', filter: { pipelines: [pipeline] } },
+        target: { kind: 'devices', devices },
         waves: [
           { kind: 'count', count: 1 },
           { kind: 'percent', percent: 100 },
@@ -244,8 +250,7 @@ export class Demo {
   }
 
   /** The fourth agent watches this machine itself: its model is trained from what it has sent. */
-  async #hostModel(devices: ReadonlyMap<string, Device>): Promise<Rollout> {
-    const host = devices.get(this.#options.hostName)!;
+  async #hostModel(host: Device): Promise<Rollout> {
     await this.#until(`${HOST_ROWS} measurements of this machine`, async () => {
       const { rows } = await this.#client.call(api.devices.measurements, {
         params: { device: host.id },
@@ -265,18 +270,18 @@ export class Demo {
     this.#say(
       `Trained a model of this machine from ${HOST_ROWS} of its own measurements; rolling it out to its agent …`,
     );
-    return this.#rollOut(release, HOST_PIPELINE);
+    return this.#rollOut(release, HOST_PIPELINE, [host.id]);
   }
 
-  /** Until every board has reported the new release, and how fast it is. */
-  async #waitForReports(release: Release): Promise<void> {
-    await this.#until('all boards to report the new release', async () => {
-      const rows = await Promise.all(
-        (await this.#devices())
-          .filter((device) => device.pipelines.includes(MACHINE_PIPELINE))
-          .map((device) => this.#reported(device)),
-      );
-      return rows.every((reported) => reported?.release === release.id && reported.latency !== null) ? true : undefined;
+  /** Until every device has reported its newest release, and how fast it is. */
+  async #waitForReports(releases: readonly string[]): Promise<void> {
+    await this.#until('all devices to report what they run', async () => {
+      const all = await Promise.all((await this.#devices()).map((device) => this.#reported(device)));
+      return all.every(
+        (reported) => reported?.release && releases.includes(reported.release) && reported.latency !== null,
+      )
+        ? true
+        : undefined;
     });
   }
 
@@ -310,8 +315,8 @@ export class Demo {
         simulated: device.profile.simulated,
         variant: pipeline?.variant ?? null,
         provider: pipeline?.provider ?? null,
-        p50Us: pipeline?.latency?.p50Us ?? null,
-        p99Us: pipeline?.latency?.p99Us ?? null,
+        p50Us: rounded(pipeline?.latency?.p50Us),
+        p99Us: rounded(pipeline?.latency?.p99Us),
         anomaliesLabelled: score?.anomaliesLabelled ?? 0,
         anomaliesFound: score?.anomaliesFound ?? 0,
         // Of this machine nothing is labelled: whatever its model found counts as a false alarm.
@@ -361,4 +366,8 @@ function instant(ms: number): string {
 
 function round(value: number): number {
   return Math.round(value * 1_000) / 1_000;
+}
+
+function rounded(us: number | undefined): number | null {
+  return us === undefined ? null : Math.round(us);
 }
