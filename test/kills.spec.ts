@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { api } from '@drover/contracts';
 import { bundledRecordings } from '@drover/recordings';
-import { Testbed, eventually, faultsOf, storedMeasurements } from '@drover/testing';
-import type { AgentProcess, StoredBoot } from '@drover/testing';
+import { sleep } from '@drover/runtime';
+import { Testbed, eventually, faultsOf, notStored, storedMeasurements, unsentMeasurements } from '@drover/testing';
+import type { AgentProcess, StoredBoot, UnsentMessage } from '@drover/testing';
 
 let testbed: Testbed;
 let agents: AgentProcess[];
@@ -53,6 +54,16 @@ async function nothingLostOrTwice(): Promise<void> {
     );
 }
 
+/** What a killed agent had stored and not sent is all there. */
+async function arrived(device: string, messages: readonly UnsentMessage[]): Promise<void> {
+  await eventually(
+    `${messages.length} messages that ${device} had stored to arrive`,
+    () => notStored(testbed.controlPlane, device, messages),
+    (missing) => missing.length === 0,
+    { timeoutMs: 60_000 },
+  );
+}
+
 describe('kill -9 in the middle of traffic loses and doubles no stored message', () => {
   it('of the gateway, several times', async () => {
     await flowing();
@@ -84,9 +95,11 @@ describe('kill -9 in the middle of traffic loses and doubles no stored message',
   it('of an agent, which sends what it had stored when it is back', async () => {
     await flowing();
     const [agent] = agents;
+    const left: UnsentMessage[] = [];
     const boots = (await stored(devices[0]!)).length;
     for (let times = 0; times < 2; times += 1) {
       await agent!.kill();
+      left.push(...(await unsentMeasurements(agent!)));
       await agent!.start();
       await eventually(
         'another boot of the agent',
@@ -98,16 +111,22 @@ describe('kill -9 in the middle of traffic loses and doubles no stored message',
       );
       await flowing();
     }
+    await arrived(devices[0]!, left);
     await nothingLostOrTwice();
   });
 
-  it('of all three at once', async () => {
+  it('of all three at once, after the agents could not send for a while', async () => {
     await flowing();
     const pid = await testbed.controlPlane.databasePid();
-    await Promise.all([...agents.map((agent) => agent.kill()), testbed.controlPlane.kill()]);
+    await testbed.controlPlane.kill();
     process.kill(pid, 'SIGKILL');
+    await sleep(1_500);
+    await Promise.all(agents.map((agent) => agent.kill()));
+    const left = await Promise.all(agents.map((agent) => unsentMeasurements(agent)));
+    expect(left.every((messages) => messages.length > 0)).toBe(true);
     await Promise.all([...agents.map((agent) => agent.start()), testbed.controlPlane.start()]);
     await flowing();
+    for (const [i, device] of devices.entries()) await arrived(device, left[i]!);
     await nothingLostOrTwice();
   });
 

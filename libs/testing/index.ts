@@ -5,3 +5,4 @@ export * from './src/left-processes.ts';
 export * from './src/raw-device.ts';
 export * from './src/stored-messages.ts';
 export * from './src/testbed.ts';
+export * from './src/unsent-messages.ts';
