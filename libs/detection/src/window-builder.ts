@@ -30,7 +30,7 @@ const FEWEST_SPARE_ROWS = 32;
  *   valid. When the buffer is full, the last W−1 rows move to its front: O(C) per sample on average, and a window is always
  *   one contiguous run.
  * - No value in `#rows` is NaN or infinite: a missing value holds the channel's last one and its mask is 0.
- * - Nothing is allocated after construction.
+ * - `push` allocates nothing.
  */
 export class WindowBuilder {
   readonly spec: WindowSpec;
@@ -121,17 +121,14 @@ export class WindowBuilder {
   /** Copies the window, `[W, C]` row by row, oldest first, to `target[offset]` on. Only after `push` gave a window. */
   copyWindow(target: Float32Array, offset = 0): void {
     const { window, channelCount } = this.spec;
-    const start = (this.#end - window) * channelCount;
-    const rows = this.#rows;
-    for (let i = 0, n = window * channelCount; i < n; i += 1) target[offset + i] = rows[start + i]!;
+    // One view is allocated, because without an optimising compiler (the agent has none) a loop takes 50 times as long.
+    target.set(this.#rows.subarray((this.#end - window) * channelCount, this.#end * channelCount), offset);
   }
 
   /** Copies the mask, `[W, C]`: 1 where the value was measured, 0 where it was held or never seen. */
   copyMask(target: Float32Array, offset = 0): void {
     const { window, channelCount } = this.spec;
-    const start = (this.#end - window) * channelCount;
-    const mask = this.#mask;
-    for (let i = 0, n = window * channelCount; i < n; i += 1) target[offset + i] = mask[start + i]!;
+    target.set(this.#mask.subarray((this.#end - window) * channelCount, this.#end * channelCount), offset);
   }
 
   /** Copies the samples' times, `[W]`, as seconds since Monday 00:00 UTC: it says hour and weekday and fits a float32. */
