@@ -1,0 +1,28 @@
+import type { ClientBase } from 'pg';
+
+/**
+ * After a restore: makes what the database says newer than what devices have seen since the backup, and has every desired state
+ * signed and sent again.
+ *
+ * A restored desired state may name an older release than the one that a device runs by now: it is marked as a step back, or the
+ * device would refuse it, and it belongs to no execution any more, since that one has ended.
+ *
+ * @returns the new epoch
+ */
+export async function raiseEpoch(client: ClientBase): Promise<number> {
+  try {
+    await client.query('BEGIN');
+    const { rows } = await client.query<{ epoch: number }>('UPDATE instance SET epoch = epoch + 1 RETURNING epoch');
+    await client.query(`
+      UPDATE twins SET epoch = (SELECT epoch FROM instance), updated_at = now(), desired = jsonb_set(desired, '{pipelines}', (
+        SELECT coalesce(jsonb_object_agg(name, pipeline || '{"rollback": true, "execution": null}'), '{}')
+          FROM jsonb_each(desired -> 'pipelines') AS p(name, pipeline)))`);
+    await client.query(`
+      INSERT INTO device_outbox (fleet_id, device_id, kind) SELECT fleet_id, id, 'desired' FROM devices WHERE state = 'active'`);
+    await client.query('COMMIT');
+    return rows[0]!.epoch;
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  }
+}
