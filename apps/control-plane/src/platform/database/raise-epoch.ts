@@ -5,7 +5,7 @@ import type { ClientBase } from 'pg';
  * signed and sent again.
  *
  * A restored desired state may name an older release than the one that a device runs by now: it is marked as a step back, or the
- * device would refuse it, and it belongs to no execution any more, since that one has ended.
+ * device would refuse it. An execution that has ended is not named any more: it ends once.
  *
  * @returns the new epoch
  */
@@ -15,8 +15,10 @@ export async function raiseEpoch(client: ClientBase): Promise<number> {
     const { rows } = await client.query<{ epoch: number }>('UPDATE instance SET epoch = epoch + 1 RETURNING epoch');
     await client.query(`
       UPDATE twins SET epoch = (SELECT epoch FROM instance), updated_at = now(), desired = jsonb_set(desired, '{pipelines}', (
-        SELECT coalesce(jsonb_object_agg(name, pipeline || '{"rollback": true, "execution": null}'), '{}')
-          FROM jsonb_each(desired -> 'pipelines') AS p(name, pipeline)))`);
+        SELECT coalesce(jsonb_object_agg(name, pipeline || jsonb_build_object('rollback', true, 'execution', e.id)), '{}')
+          FROM jsonb_each(desired -> 'pipelines') AS p(name, pipeline)
+          LEFT JOIN executions e
+            ON e.fleet_id = twins.fleet_id AND e.id = pipeline ->> 'execution' AND e.status IN ('QUEUED', 'IN_PROGRESS')))`);
     await client.query(`
       INSERT INTO device_outbox (fleet_id, device_id, kind) SELECT fleet_id, id, 'desired' FROM devices WHERE state = 'active'`);
     await client.query('COMMIT');
