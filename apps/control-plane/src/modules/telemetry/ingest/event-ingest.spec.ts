@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Transaction } from '../../../platform/database/database.ts';
 import { testDatabase } from '../../../platform/database/test-database.fixture.ts';
 import type { TestDatabase } from '../../../platform/database/test-database.fixture.ts';
+import { NotFoundError } from '../../../platform/http/errors.ts';
 import type { IngestItem } from './ingest-registry.ts';
 import { FLEET, addDevices, deviceMessage, eventIngest, storedRejects } from './test-ingest.fixture.ts';
 
@@ -17,6 +18,8 @@ async function writeNames(tx: Transaction, items: readonly IngestItem<NameMessag
   for (const { fleet, device, message } of items.filter((item) => !item.message.refuse)) {
     await tx.device.update({ where: { fleetId_id: { fleetId: fleet, id: device } }, data: { name: message.name } });
   }
+  const unknown = items.find((item) => item.message.name === 'nobody');
+  if (unknown) throw NotFoundError.of('name', unknown.message.name);
   const refused = items.filter((item) => item.message.refuse);
   return refused.map((item) => ({ item, code: 'unwanted', reason: 'was told to' }));
 }
@@ -99,6 +102,13 @@ describe('the ingest of events', () => {
     const rejects = await storedRejects(db.database);
     expect(rejects.map((reject) => reject.code)).toEqual(['not-storable']);
     expect(rejects[0]!.message).toMatch(/^22/);
+  });
+
+  it('finds the one event for which its writer throws that it is wrong', async () => {
+    const names = ['one', 'two', 'nobody', 'four'];
+    await Promise.all(names.map((name, i) => send('dev-b', 'execution', { seq: i + 1, name })));
+    expect(await storedRejects(db.database)).toMatchObject([{ device: 'dev-b', code: 'not-found' }]);
+    expect((await db.database.prisma.device.findUnique({ where: { id: 'dev-b' } }))!.name).toBe('four');
   });
 
   it('loses nothing when its connections are cut', async () => {

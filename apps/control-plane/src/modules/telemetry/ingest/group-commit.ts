@@ -7,8 +7,7 @@
  * - No more than `maxPendingBytes` are held.
  */
 import { OperationError } from '@drover/runtime';
-import { databaseFaultOf } from './database-faults.ts';
-import { patiently } from './patience.ts';
+import { isRefusal, patiently } from './patience.ts';
 
 /** More comes in than the database takes, or the process is stopping; the device sends again. */
 export class IngestOverloadedError extends OperationError {}
@@ -33,9 +32,9 @@ export interface GroupCommitOptions<B extends Batch> {
   commit(batch: B): Promise<void>;
   /** Two batches of about half the messages each. */
   split(batch: B): readonly [B, B];
-  /** Sets aside a batch of one message, which the database refused for what it says. */
+  /** Sets aside a batch of one message, which was refused for what it says. */
   refuse(batch: B, error: unknown): Promise<void>;
-  /** Told of every failure but those by data. */
+  /** Told of every failure that is no refusal. */
   onFailure?(error: unknown): void;
 }
 
@@ -150,7 +149,7 @@ export class GroupCommit<B extends Batch> {
     try {
       await patiently(patience, () => this.#options.commit(batch));
     } catch (error) {
-      if (databaseFaultOf(error) !== 'data') throw error;
+      if (!isRefusal(error)) throw error;
       await this.#isolate(batch, error);
     }
   }

@@ -27,8 +27,8 @@ export interface EventWriter<T extends Delivery> {
   readonly schema: z.ZodType<T>;
   /**
    * Stores items in the order in which they came, of several fleets and devices, in the transaction of their batch. Messages come
-   * more than once: storing one again must change nothing. An error by data (SQLSTATE 22, 23) makes the batch be tried in
-   * halves until the guilty item is alone; any other makes the devices send again.
+   * more than once: storing one again must change nothing. An error by data (SQLSTATE 22, 23) or a `CallerError` makes the
+   * batch be tried in halves until the guilty item is alone and set aside; any other makes the devices send again.
    *
    * @returns the items that it refuses
    */

@@ -6,7 +6,7 @@ import type { OnApplicationShutdown } from '@nestjs/common';
 import type { DeviceMessage } from '../../../platform/broker/device-gateway.ts';
 import { LOGGER } from '../../../platform/platform.module.ts';
 import { RejectsService } from '../../devices/rejects/rejects.service.ts';
-import { databaseFaultOf } from './database-faults.ts';
+import { databaseFaultOf } from '../../../platform/database/database-faults.ts';
 import { GroupCommit } from './group-commit.ts';
 import { IngestIds } from './ingest-ids.service.ts';
 import { IngestMetrics } from './ingest-metrics.ts';

@@ -1,17 +1,17 @@
-import { Backoff, sleep } from '@drover/runtime';
-import { databaseFaultOf } from './database-faults.ts';
+import { Backoff, CallerError, sleep } from '@drover/runtime';
+import { databaseFaultOf } from '../../../platform/database/database-faults.ts';
 
 export interface Patience {
   /** How long a database that is away is waited for before the device is told to send again. */
   readonly patienceMs: number;
   readonly signal: AbortSignal;
-  /** Told of every failure but those by data. */
+  /** Told of every failure that is no refusal. */
   onFailure?(error: unknown): void;
 }
 
 /**
  * Repeats what may be repeated until the database answers: dropping the connections of all devices because PostgreSQL restarts
- * would cost more than the restart. Errors by data are thrown at once.
+ * would cost more than the restart. Refusals are thrown at once.
  */
 export async function patiently<T>(patience: Patience, work: () => Promise<T>): Promise<T> {
   const backoff = new Backoff(50, 1_000);
@@ -20,10 +20,15 @@ export async function patiently<T>(patience: Patience, work: () => Promise<T>): 
     try {
       return await work();
     } catch (error) {
-      if (databaseFaultOf(error) === 'data') throw error;
+      if (isRefusal(error)) throw error;
       patience.onFailure?.(error);
       if (patience.signal.aborted || performance.now() >= until) throw error;
       await sleep(backoff.next(), patience.signal).catch(() => Promise.reject(error));
     }
   }
+}
+
+/** Whether it was refused for what it says, by the database or by ourselves: the same again will be refused again. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof CallerError || databaseFaultOf(error) === 'data';
 }

@@ -1,7 +1,7 @@
 import { DroverError } from '@drover/runtime';
 import type { DeviceMessage } from '../../../platform/broker/device-gateway.ts';
 import type { NewReject } from '../../devices/rejects/rejects.service.ts';
-import { databaseReason, sqlStateOf } from './database-faults.ts';
+import { databaseReason, sqlStateOf } from '../../../platform/database/database-faults.ts';
 
 export function rejectOf(message: DeviceMessage, code: string, reason: string): NewReject {
   const { principal, topic, payload } = message;

@@ -1,7 +1,7 @@
 import { InternalError } from '@drover/runtime';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../../platform/database/database.ts';
-import { sqlStateOf } from './database-faults.ts';
+import { sqlStateOf } from '../../../platform/database/database-faults.ts';
 import { SAMPLE_COLUMNS } from './sample-batch.ts';
 import type { SampleBatch } from './sample-batch.ts';
 
