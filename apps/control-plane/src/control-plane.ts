@@ -6,6 +6,7 @@ import { NestFactory } from '@nestjs/core';
 import type { Logger } from '@drover/runtime';
 import { messageOf } from '@drover/runtime';
 import { AppModule } from './app.module.ts';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Config } from './config/config.ts';
 import { ApiKeyService } from './modules/access/api-key.service.ts';
 import { DEFAULT_FLEET } from './modules/access/access.guard.ts';
@@ -17,6 +18,8 @@ import { EmbeddedPostgres } from './platform/database/embedded/embedded-postgres
 import { NoticeListener } from './platform/database/listener.ts';
 import { migrate } from './platform/database/migrate.ts';
 import { MIGRATIONS_FOLDER } from './platform/database/migrations-folder.ts';
+import { sendProblem } from './platform/http/problem.filter.ts';
+import { problemOf } from './platform/http/problem.ts';
 import { KeyStore } from './platform/keys/key-store.ts';
 import { MasterKey } from './platform/keys/master-key.ts';
 import { Listeners } from './platform/listeners.ts';
@@ -108,6 +111,9 @@ export class ControlPlane {
       bodyLimit: config.http.DROVER_MAX_BODY,
       forceCloseConnections: true,
       routerOptions: { maxParamLength: 200 },
+      // What Fastify refuses before there is a route: a path that cannot be decoded, for instance.
+      frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+        sendProblem(reply, problemOf(error, request.url.split('?')[0])),
     });
     const app = await NestFactory.create<NestFastifyApplication>(AppModule.with(started), adapter, {
       logger: nestLogger(logger),

@@ -2,7 +2,7 @@ import type { ApiKey, PageQuery, Role } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../platform/database/database.ts';
 import type { Transaction } from '../../platform/database/database.ts';
-import { decodeCursor, pageOfRows } from '../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../platform/http/page.ts';
 
 export interface ApiKeyRow {
   readonly id: string;
@@ -38,9 +38,9 @@ export class ApiKeyRepository {
   }
 
   async list(fleet: string, page: PageQuery): Promise<{ items: ApiKeyRow[]; nextCursor: string | null }> {
-    const after = decodeCursor(page.cursor, 1);
+    const after = readCursor(page.cursor, ['text']);
     const rows = await this.database.prisma.apiKey.findMany({
-      where: { fleetId: fleet, ...(after ? { id: { lt: String(after[0]) } } : {}) },
+      where: { fleetId: fleet, ...(after ? { id: { lt: after[0] } } : {}) },
       orderBy: { id: 'desc' },
       take: page.limit + 1,
     });

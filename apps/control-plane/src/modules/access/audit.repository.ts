@@ -2,7 +2,7 @@ import type { AuditEntry, api } from '@drover/contracts';
 import type { QueryOf } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../platform/database/database.ts';
-import { decodeCursor, pageOfRows } from '../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../platform/http/page.ts';
 
 @Injectable()
 export class AuditRepository {
@@ -12,14 +12,14 @@ export class AuditRepository {
     fleet: string,
     query: QueryOf<typeof api.audit.list>,
   ): Promise<{ items: AuditEntry[]; nextCursor: string | null }> {
-    const after = decodeCursor(query.cursor, 1);
+    const after = readCursor(query.cursor, ['serial']);
     const descending = query.sort === '-at';
     const rows = await this.database.prisma.auditEntry.findMany({
       where: {
         fleetId: fleet,
         ...(query.action === undefined ? {} : { action: query.action }),
         ...(query.actor === undefined ? {} : { actor: query.actor }),
-        ...(after ? { id: descending ? { lt: BigInt(after[0]!) } : { gt: BigInt(after[0]!) } } : {}),
+        ...(after ? { id: descending ? { lt: after[0] } : { gt: after[0] } } : {}),
       },
       orderBy: { id: descending ? 'desc' : 'asc' },
       take: query.limit + 1,

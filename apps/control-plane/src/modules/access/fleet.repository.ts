@@ -2,7 +2,7 @@ import type { Fleet, PageQuery } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../platform/database/database.ts';
 import type { Transaction } from '../../platform/database/database.ts';
-import { decodeCursor, pageOfRows } from '../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../platform/http/page.ts';
 
 @Injectable()
 export class FleetRepository {
@@ -15,9 +15,9 @@ export class FleetRepository {
 
   /** All fleets, or the one named. */
   async list(only: string | null, page: PageQuery): Promise<{ items: Fleet[]; nextCursor: string | null }> {
-    const after = decodeCursor(page.cursor, 1);
+    const after = readCursor(page.cursor, ['text']);
     const rows = await this.database.prisma.fleet.findMany({
-      where: { AND: [only === null ? {} : { id: only }, after ? { id: { gt: String(after[0]) } } : {}] },
+      where: { AND: [only === null ? {} : { id: only }, after ? { id: { gt: after[0] } } : {}] },
       orderBy: { id: 'asc' },
       take: page.limit + 1,
     });

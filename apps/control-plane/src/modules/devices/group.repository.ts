@@ -3,7 +3,7 @@ import { deviceFilterSchema } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../platform/database/database.ts';
 import type { Executor, Transaction } from '../../platform/database/database.ts';
-import { decodeCursor, pageOfRows } from '../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../platform/http/page.ts';
 import { groupCondition } from './device-conditions.ts';
 import type { DynamicGroups } from './device-conditions.ts';
 import { SqlParameters } from './sql-parameters.ts';
@@ -48,9 +48,9 @@ export class GroupRepository {
   }
 
   async page(fleet: string, page: PageQuery): Promise<{ items: GroupRow[]; nextCursor: string | null }> {
-    const after = decodeCursor(page.cursor, 1);
+    const after = readCursor(page.cursor, ['text']);
     const rows = await this.database.prisma.group.findMany({
-      where: { fleetId: fleet, ...(after && { name: { gt: String(after[0]).replaceAll('\0', '') } }) },
+      where: { fleetId: fleet, ...(after && { name: { gt: after[0] } }) },
       orderBy: { name: 'asc' },
       take: page.limit + 1,
       select: COLUMNS,

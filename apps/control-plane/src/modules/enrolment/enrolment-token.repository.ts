@@ -2,7 +2,7 @@ import type { PageQuery } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../platform/database/database.ts';
 import type { Executor, Transaction } from '../../platform/database/database.ts';
-import { decodeCursor, pageOfRows } from '../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../platform/http/page.ts';
 
 export interface EnrolmentTokenRow {
   readonly fleetId: string;
@@ -38,10 +38,10 @@ export class EnrolmentTokenRepository {
 
   /** The newest first. */
   async page(fleet: string, page: PageQuery): Promise<{ items: EnrolmentTokenRow[]; nextCursor: string | null }> {
-    const after = decodeCursor(page.cursor, 1);
+    const after = readCursor(page.cursor, ['text']);
     // Ids begin with the time they were made.
     const rows = await this.database.prisma.enrolmentToken.findMany({
-      where: { fleetId: fleet, ...(after && { id: { lt: String(after[0]).replaceAll('\0', '') } }) },
+      where: { fleetId: fleet, ...(after && { id: { lt: after[0] } }) },
       orderBy: { id: 'desc' },
       take: page.limit + 1,
       omit: { hash: true },

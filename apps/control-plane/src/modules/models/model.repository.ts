@@ -2,7 +2,7 @@ import type { Model, PageQuery } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../platform/database/database.ts';
 import type { Transaction } from '../../platform/database/database.ts';
-import { decodeCursor, pageOfRows } from '../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../platform/http/page.ts';
 
 const withLatest = {
   releases: { where: { status: 'READY' }, orderBy: { version: 'desc' }, take: 1, select: { id: true } },
@@ -46,9 +46,9 @@ export class ModelRepository {
   }
 
   async list(fleet: string, page: PageQuery): Promise<{ items: Model[]; nextCursor: string | null }> {
-    const after = decodeCursor(page.cursor, 1);
+    const after = readCursor(page.cursor, ['text']);
     const rows = await this.database.prisma.model.findMany({
-      where: { fleetId: fleet, ...(after ? { id: { gt: String(after[0]) } } : {}) },
+      where: { fleetId: fleet, ...(after ? { id: { gt: after[0] } } : {}) },
       orderBy: { id: 'asc' },
       take: page.limit + 1,
       include: withLatest,

@@ -3,7 +3,7 @@ import { Injectable } from '@nestjs/common';
 import { Prisma } from '../../generated/prisma/client.ts';
 import { Database } from '../../platform/database/database.ts';
 import type { Transaction } from '../../platform/database/database.ts';
-import { decodeCursor, pageOfRows } from '../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../platform/http/page.ts';
 import type { Counts } from './rollout-plan.ts';
 
 export type ExecutionRow = Prisma.ExecutionGetPayload<object>;
@@ -76,7 +76,7 @@ export class ExecutionRepository {
   ): Promise<{ items: Execution[]; nextCursor: string | null }> {
     const descending = query.sort.startsWith('-');
     const key = query.sort.replace('-', '') as 'queuedAt' | 'endedAt';
-    const after = decodeCursor(query.cursor, 2);
+    const after = readCursor(query.cursor, ['instant', 'text']);
     const beyond = descending ? 'lt' : 'gt';
     const rows = await this.database.prisma.execution.findMany({
       where: {
@@ -88,10 +88,7 @@ export class ExecutionRepository {
         ...(key === 'endedAt' ? { endedAt: { not: null } } : {}),
         ...(after
           ? {
-              OR: [
-                { [key]: { [beyond]: new Date(String(after[0])) } },
-                { [key]: new Date(String(after[0])), id: { [beyond]: String(after[1]) } },
-              ],
+              OR: [{ [key]: { [beyond]: after[0] } }, { [key]: after[0], id: { [beyond]: after[1] } }],
             }
           : {}),
       },

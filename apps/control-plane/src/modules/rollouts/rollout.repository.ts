@@ -13,7 +13,7 @@ import { Injectable } from '@nestjs/common';
 import { Prisma } from '../../generated/prisma/client.ts';
 import { Database } from '../../platform/database/database.ts';
 import type { Transaction } from '../../platform/database/database.ts';
-import { decodeCursor, pageOfRows } from '../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../platform/http/page.ts';
 import type { Counts } from './rollout-plan.ts';
 
 const withWaves = { waves: { orderBy: { index: 'asc' } } } satisfies Prisma.RolloutInclude;
@@ -89,7 +89,7 @@ export class RolloutRepository {
   ): Promise<{ items: RolloutRow[]; nextCursor: string | null }> {
     const descending = query.sort.startsWith('-');
     const beyond = descending ? 'lt' : 'gt';
-    const after = decodeCursor(query.cursor, 2);
+    const after = readCursor(query.cursor, ['instant', 'text']);
     const rows = await this.database.prisma.rollout.findMany({
       where: {
         fleetId: fleet,
@@ -97,10 +97,7 @@ export class RolloutRepository {
         ...(query.release === undefined ? {} : { releaseId: query.release }),
         ...(after
           ? {
-              OR: [
-                { createdAt: { [beyond]: new Date(String(after[0])) } },
-                { createdAt: new Date(String(after[0])), id: { [beyond]: String(after[1]) } },
-              ],
+              OR: [{ createdAt: { [beyond]: after[0] } }, { createdAt: after[0], id: { [beyond]: after[1] } }],
             }
           : {}),
       },

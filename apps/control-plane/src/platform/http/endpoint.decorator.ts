@@ -1,6 +1,7 @@
 import { API_PREFIX } from '@drover/contracts';
 import type { BodyOf, QueryOf, Route } from '@drover/contracts';
 import { InvalidInputError, problemsOf } from '@drover/runtime';
+import type { FieldProblem } from '@drover/runtime';
 import {
   HttpCode,
   RequestMapping,
@@ -41,7 +42,11 @@ export const ValidInput = createParamDecorator((_: unknown, context: ExecutionCo
   const request = context.switchToHttp().getRequest<FastifyRequest>();
   const query = route.query?.safeParse(request.query);
   const body = route.body?.safeParse(request.body ?? {});
-  const problems = [...(query?.error ? problemsOf(query.error) : []), ...(body?.error ? problemsOf(body.error) : [])];
+  const problems = [
+    ...(query?.error ? problemsOf(query.error) : []),
+    ...(body?.error ? problemsOf(body.error) : []),
+    ...[request.params, query?.data, body?.data].flatMap((part) => [...unstorable(part, '')]),
+  ];
   if (problems.length > 0) {
     const text = problems.map((p) => (p.path === '' ? p.message : `${p.path}: ${p.message}`)).join('; ');
     throw new InvalidInputError(text, { problems });
@@ -52,6 +57,16 @@ export const ValidInput = createParamDecorator((_: unknown, context: ExecutionCo
     body: body?.data as never,
   };
 });
+
+/** PostgreSQL's texts hold neither NUL nor half a surrogate pair: nothing that is stored or looked for has them. */
+function* unstorable(value: unknown, path: string): Generator<FieldProblem> {
+  if (typeof value === 'string') {
+    if (value.includes('\0') || !value.isWellFormed())
+      yield { path, message: 'must not contain NUL characters or unpaired surrogates' };
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [key, part] of Object.entries(value)) yield* unstorable(part, path === '' ? key : `${path}.${key}`);
+  }
+}
 
 /** Injects who is calling, as the guard found out. */
 export const TheCaller = createParamDecorator(

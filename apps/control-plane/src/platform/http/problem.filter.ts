@@ -1,9 +1,15 @@
+import type { Problem } from '@drover/contracts';
 import { Catch } from '@nestjs/common';
 import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
 import type { Logger } from '@drover/runtime';
 import { messageOf } from '@drover/runtime';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { problemOf } from './problem.ts';
+
+export function sendProblem(reply: FastifyReply, problem: Problem): void {
+  if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
+  void reply.status(problem.status).header('content-type', 'application/problem+json').send(JSON.stringify(problem));
+}
 
 /** Every error of the REST API leaves as `application/problem+json`. */
 @Catch()
@@ -14,10 +20,11 @@ export class ProblemFilter implements ExceptionFilter {
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const problem = problemOf(thrown, request.url.split('?')[0]);
-    if (problem.status >= 500)
-      this.logger.error({ err: thrown, url: problem.instance, code: problem.code }, messageOf(thrown));
+    const about = { url: problem.instance, code: problem.code };
+    // Nobody's mistake, and told by whoever is away: no need for a stack with every request meanwhile.
+    if (problem.status === 503) this.logger.warn({ ...about, err: messageOf(thrown) }, 'A request could not be served');
+    else if (problem.status >= 500) this.logger.error({ ...about, err: thrown }, messageOf(thrown));
     if (reply.sent) return;
-    if (problem.status === 401) void reply.header('www-authenticate', 'Bearer');
-    void reply.status(problem.status).header('content-type', 'application/problem+json').send(JSON.stringify(problem));
+    sendProblem(reply, problem);
   }
 }

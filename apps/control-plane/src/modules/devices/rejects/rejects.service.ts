@@ -1,8 +1,7 @@
 import type { PageQuery, ResponseOf, api } from '@drover/contracts';
-import { InvalidInputError } from '@drover/runtime';
 import { Injectable } from '@nestjs/common';
 import { BatchQueue } from '../../../platform/database/batch-queue.ts';
-import { decodeCursor, pageOfRows } from '../../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../../platform/http/page.ts';
 import { Metrics } from '../../../platform/metrics.ts';
 import { RejectsRepository } from './rejects.repository.ts';
 import type { NewRejectRow, RejectRow } from './rejects.repository.ts';
@@ -25,7 +24,6 @@ export interface NewReject {
 /** What is kept of a payload: enough to see what it was. */
 const KEPT_PAYLOAD_BYTES = 4 * 2 ** 10;
 const KEPT_MESSAGE_CHARACTERS = 1_000;
-const MAX_ID = 2n ** 63n - 1n;
 
 /**
  * Invalid content is set aside, counted and then acknowledged: a refusal would make the device send the same again for ever,
@@ -60,7 +58,7 @@ export class RejectsService {
     fleet: string,
     query: PageQuery & { device?: string | undefined; code?: string | undefined },
   ): Promise<RejectPage> {
-    const before = positionOf(query.cursor);
+    const before = readCursor(query.cursor, ['serial'])?.[0].toString();
     const rows = await this.rejects.list(
       fleet,
       {
@@ -73,15 +71,6 @@ export class RejectsService {
     const { items, nextCursor } = pageOfRows(rows, query.limit, (row) => [row.id]);
     return { items: items.map(toReject), nextCursor };
   }
-}
-
-function positionOf(cursor: string | undefined): string | undefined {
-  const id = decodeCursor(cursor, 1)?.[0];
-  if (id === undefined) return undefined;
-  if (typeof id === 'string' && /^\d{1,19}$/.test(id) && BigInt(id) <= MAX_ID) return id;
-  throw new InvalidInputError('The cursor is not one that this list gave out.', {
-    problems: [{ path: 'cursor', message: 'must be the nextCursor of a previous page' }],
-  });
 }
 
 function rowOf(reject: NewReject): NewRejectRow {

@@ -26,7 +26,7 @@ export class ArtifactController {
   }
 
   @Endpoint(api.artifacts.upload)
-  upload(@TheCaller() caller: Caller, @Req() request: FastifyRequest): Promise<Artifact> {
+  async upload(@TheCaller() caller: Caller, @Req() request: FastifyRequest): Promise<Artifact> {
     const mediaType = (request.headers['content-type'] ?? 'application/octet-stream')
       .split(';')[0]!
       .trim()
@@ -36,7 +36,9 @@ export class ArtifactController {
         'Send the bytes with a content type of their own, such as application/octet-stream or text/csv.',
       );
     }
-    return this.artifacts.upload(caller.fleet, request.body as AsyncIterable<Uint8Array>, mediaType);
+    const body = request.body as AsyncIterable<Uint8Array> | undefined;
+    if (typeof body?.[Symbol.asyncIterator] !== 'function') throw new InvalidInputError('Send the bytes as the body.');
+    return this.artifacts.upload(caller.fleet, body, mediaType);
   }
 
   @Endpoint(api.artifacts.download)

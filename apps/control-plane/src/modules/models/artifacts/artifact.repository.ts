@@ -2,7 +2,7 @@ import type { Artifact, PageQuery } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../../platform/database/database.ts';
 import type { Transaction } from '../../../platform/database/database.ts';
-import { decodeCursor, pageOfRows } from '../../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../../platform/http/page.ts';
 import type { StoredArtifact } from '../../../platform/storage/artifact-store.ts';
 
 interface ArtifactRow {
@@ -31,9 +31,9 @@ export class ArtifactRepository {
   }
 
   async list(fleet: string, page: PageQuery): Promise<{ items: Artifact[]; nextCursor: string | null }> {
-    const after = decodeCursor(page.cursor, 1);
+    const after = readCursor(page.cursor, ['text']);
     const rows = await this.database.prisma.artifact.findMany({
-      where: { fleetId: fleet, ...(after ? { digest: { gt: String(after[0]) } } : {}) },
+      where: { fleetId: fleet, ...(after ? { digest: { gt: after[0] } } : {}) },
       orderBy: { digest: 'asc' },
       take: page.limit + 1,
     });

@@ -4,7 +4,7 @@ import { Injectable } from '@nestjs/common';
 import { Database } from '../../../platform/database/database.ts';
 import type { Transaction } from '../../../platform/database/database.ts';
 import { Prisma } from '../../../generated/prisma/client.ts';
-import { decodeCursor, pageOfRows } from '../../../platform/http/page.ts';
+import { pageOfRows, readCursor } from '../../../platform/http/page.ts';
 
 const withVariants = { variants: { orderBy: { name: 'asc' } } } satisfies Prisma.ReleaseInclude;
 type ReleaseRow = Prisma.ReleaseGetPayload<{ include: typeof withVariants }>;
@@ -46,17 +46,14 @@ export class ReleaseRepository {
   ): Promise<{ items: Release[]; nextCursor: string | null }> {
     const descending = query.sort.startsWith('-');
     const key = query.sort.replace('-', '') as 'createdAt' | 'version';
-    const after = decodeCursor(query.cursor, 2);
+    const after = readCursor(query.cursor, [key === 'version' ? 'integer' : 'instant', 'text']);
     const beyond = descending ? 'lt' : 'gt';
-    const value = after && (key === 'version' ? Number(after[0]) : new Date(String(after[0])));
     const rows = await this.database.prisma.release.findMany({
       where: {
         fleetId: fleet,
         ...(query.model === undefined ? {} : { modelId: query.model }),
         ...(query.status === undefined ? {} : { status: query.status }),
-        ...(after
-          ? { OR: [{ [key]: { [beyond]: value } }, { [key]: value, id: { [beyond]: String(after[1]) } }] }
-          : {}),
+        ...(after ? { OR: [{ [key]: { [beyond]: after[0] } }, { [key]: after[0], id: { [beyond]: after[1] } }] } : {}),
       },
       orderBy: [{ [key]: descending ? 'desc' : 'asc' }, { id: descending ? 'desc' : 'asc' }],
       take: query.limit + 1,

@@ -1,0 +1,251 @@
+import { API_PREFIX, api, problemSchema } from '@drover/contracts';
+import type { Route } from '@drover/contracts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { enrolmentOf } from './modules/enrolment/enrolment.fixture.ts';
+import { testApp } from './test-app.fixture.ts';
+import type { TestApp } from './test-app.fixture.ts';
+
+/**
+ * Every route of the contract, whatever it does: who may call it, and that no nonsense that a caller can send is answered by
+ * anything but a problem document that says whose fault it is.
+ */
+const ROUTES: readonly Route[] = Object.values(api).flatMap((routes) => Object.values(routes) as Route[]);
+
+const ROLES = ['viewer', 'operator', 'admin'] as const;
+type Role = (typeof ROLES)[number];
+
+let app: TestApp;
+let keys: Record<Role, string>;
+/** Path parameters that exist, so that what is refused is not refused for want of them. */
+let real: Record<string, string>;
+
+beforeAll(async () => {
+  app = await testApp();
+  await app.request('POST', '/fleets', { id: 'north', name: 'North' });
+  const made = await Promise.all(
+    ROLES.map(async (role) => {
+      const { body } = await app.request('POST', '/api-keys', { name: role, role }, { fleet: 'north' });
+      return [role, body.secret as string] as const;
+    }),
+  );
+  keys = Object.fromEntries(made) as Record<Role, string>;
+  const { device } = await enrolmentOf(app).newDevice();
+  await app.request('POST', '/groups', { id: 'static', name: 'Static' });
+  await app.request('POST', '/models', { id: 'model', name: 'Model' });
+  real = { fleet: 'default', device, group: 'static', model: 'model', purpose: 'twin' };
+});
+afterAll(() => app.stop());
+
+interface Asked {
+  readonly key?: string | undefined;
+  readonly params?: (name: string) => string;
+  readonly query?: string;
+  readonly body?: unknown;
+  /** Sent as it is, instead of `body`. */
+  readonly raw?: string;
+}
+
+async function ask(route: Route, { key, params, query, body, raw }: Asked) {
+  const path = route.path.replaceAll(
+    /:(\w+)/g,
+    (_, name: string) => params?.(name) ?? encodeURIComponent(real[name] ?? 'x'),
+  );
+  const sent = raw ?? (body === undefined ? undefined : JSON.stringify(body));
+  const abort = new AbortController();
+  const response = await fetch(`${app.url}${API_PREFIX}${path}${query ? `?${query}` : ''}`, {
+    method: route.method,
+    signal: abort.signal,
+    headers: {
+      ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+      ...(sent === undefined ? {} : { 'content-type': route.upload ? 'text/csv' : 'application/json' }),
+    },
+    ...(sent === undefined ? {} : { body: sent }),
+  });
+  // A stream of events has no end.
+  const streamed = response.status === 200 && route.response === 'events';
+  const text = streamed ? '' : await response.text();
+  abort.abort();
+  return { status: response.status, type: response.headers.get('content-type') ?? '', text };
+}
+
+/** Neither done by mistake nor answered by a failure of the server. */
+function expectNoFailure(answer: Awaited<ReturnType<typeof ask>>, what: string): void {
+  expect(answer.status, `${what}: ${answer.text.slice(0, 300)}`).toBeLessThan(500);
+  if (answer.status < 400) return;
+  expect(answer.type, what).toContain('application/problem+json');
+  const problem = problemSchema.parse(JSON.parse(answer.text));
+  expect(problem.status, what).toBe(answer.status);
+}
+
+function rolesBelow(access: Route['access']): Role[] {
+  if (access === 'any') return [];
+  if (access === 'instance') return [...ROLES];
+  return ROLES.slice(0, ROLES.indexOf(access));
+}
+
+describe.each(ROUTES.map((route) => [route.id, route] as const))('%s', (_, route) => {
+  it('needs a key that is valid', async () => {
+    for (const key of [undefined, 'nonsense', `drover_${'A'.repeat(43)}`]) {
+      const answer = await ask(route, { key });
+      expect(answer.status).toBe(401);
+      expectNoFailure(answer, route.id);
+    }
+  });
+
+  it('refuses every role below its own', async () => {
+    for (const role of rolesBelow(route.access)) expect((await ask(route, { key: keys[role] })).status).toBe(403);
+  });
+
+  it('answers nonsense in its path by a problem of the caller', async () => {
+    if (!route.path.includes(':')) return;
+    for (const nonsense of [
+      '%00',
+      '..%2f..%2fmaster-key',
+      '%ed%a0%80',
+      '%ff',
+      'a'.repeat(150),
+      "'%20OR%201=1--",
+      '%F0%9F%98%80',
+    ]) {
+      const answer = await ask(route, { key: app.adminKey, params: () => nonsense, body: bodyOf(route) });
+      expect(answer.status, `${nonsense}: ${answer.text}`).toBeGreaterThanOrEqual(400);
+      expectNoFailure(answer, `${route.id} ${nonsense}`);
+    }
+  });
+
+  it('answers nonsense in its query by a problem of the caller, if at all', async () => {
+    const cursors = NO_CURSORS.map((values) => `cursor=${Buffer.from(JSON.stringify(values)).toString('base64url')}`);
+    const names = Object.keys(route.query?.shape ?? {});
+    const values = [
+      '%00',
+      '%ed%a0%80',
+      '',
+      '-1',
+      '1e400',
+      '0000-01-01T00:00:00Z',
+      '9999-12-31T23:59:59-23:59',
+      'x'.repeat(5_000),
+    ];
+    const queries = [
+      ...(names.includes('cursor')
+        ? cursors.flatMap((cursor) => sortsOf(route).map((sort) => `${cursor}${sort}`))
+        : []),
+      ...names.flatMap((name) => values.map((value) => `${name}=${value}${name === 'stream' ? '' : required(route)}`)),
+      'unknown=1&unknown=2',
+      '__proto__=x&constructor=y',
+    ];
+    for (const query of queries)
+      expectNoFailure(await ask(route, { key: app.adminKey, query }), `${route.id}?${query.slice(0, 200)}`);
+  });
+
+  it('answers a body that is nonsense by a problem of the caller', async () => {
+    if (!route.body) return;
+    const deep = `${'['.repeat(50_000)}${']'.repeat(50_000)}`;
+    for (const raw of [
+      '{',
+      '',
+      'null',
+      '[]',
+      '"text"',
+      '1e400',
+      '{"__proto__":{"a":1}}',
+      '\0',
+      deep,
+      `{"name":${deep}}`,
+    ]) {
+      const answer = await ask(route, { key: app.adminKey, raw });
+      expectNoFailure(answer, `${route.id} ${raw.slice(0, 30)}`);
+    }
+    expect((await ask(route, { key: app.adminKey, raw: `{"name":"${'x'.repeat(2 ** 20)}"}` })).status).toBe(413);
+    for (const spoiled of spoil(bodyOf(route)))
+      expectNoFailure(await ask(route, { key: app.adminKey, body: spoiled }), `${route.id} ${JSON.stringify(spoiled)}`);
+  });
+});
+
+/** Values that no list gives out, in the shapes of those that some list does. */
+const NO_CURSORS: readonly (readonly unknown[])[] = [
+  [],
+  [1],
+  ['x'],
+  [null],
+  ['\0'],
+  ['\ud800'],
+  [-1],
+  [1e300],
+  ['9'.repeat(40)],
+  ['x', 'x'],
+  [null, null],
+  ['\0', '\0'],
+  [1e300, 1],
+  ['2026-01-01T00:00:00Z', '\0'],
+  [0, 'x'],
+  ['x', 1, 'x'],
+  ['name', '\0', 'x'],
+  ['-startedAt', 1e300, 'a', 'b'],
+  ['-startedAt', 8.7e15, 'a', 'b'],
+];
+
+function sortsOf(route: Route): string[] {
+  const sort = route.query?.shape.sort as { unwrap?: () => { options: readonly string[] } } | undefined;
+  return sort?.unwrap ? sort.unwrap().options.map((option) => `&sort=${option}`) : [''];
+}
+
+function required(route: Route): string {
+  return route.query?.shape.stream ? '&stream=s' : '';
+}
+
+const FILTER = { tags: { site: 'north' }, nameContains: 'pump', groups: ['static'], pipelines: ['main'] };
+const TRAINING = {
+  source: {
+    kind: 'measurements',
+    device: 'dev',
+    stream: 's',
+    from: '2026-01-01T00:00:00Z',
+    to: '2026-02-01T00:00:00Z',
+  },
+};
+const ROLLOUT = {
+  name: 'n',
+  pipeline: 'main',
+  release: 'rel',
+  target: { kind: 'filter', filter: FILTER },
+  waves: [{ kind: 'count', count: 1 }],
+  failureThresholdPercent: 1,
+  stepTimeoutSeconds: 60,
+};
+
+/** Bodies that only fail, if at all, for what they name. */
+const BODIES: Readonly<Record<string, object>> = {
+  'fleets.create': { id: 'another', name: 'Another' },
+  'api-keys.create': { name: 'x', role: 'viewer', expiresInDays: 1 },
+  'devices.update': { name: 'renamed', tags: { site: 'a' }, tier: 'pi-5' },
+  'devices.revokeCertificates': { reason: 'lost' },
+  'groups.create': { id: 'g', name: 'Group', filter: FILTER },
+  'groups.addDevices': { devices: ['dev'] },
+  'enrolment-tokens.create': { name: 't', maxUses: 1, expiresInMinutes: 1, group: 'static', device: 'dev' },
+  'models.create': { id: 'm', name: 'Model', description: 'text' },
+  'releases.create': { model: 'model', training: TRAINING },
+  'rollouts.create': ROLLOUT,
+};
+
+function bodyOf(route: Route): object | undefined {
+  if (!route.body) return undefined;
+  const body = BODIES[route.id];
+  if (!body) throw new TypeError(`say in BODIES what a body of ${route.id} looks like`);
+  return body;
+}
+
+/** The body with one of its values replaced by something that a database or a parser can choke on, every one in turn. */
+function* spoil(value: unknown): Generator<unknown> {
+  if (typeof value === 'string') {
+    for (const text of ['\0', `a\0b`, '\ud800', 'a\udc00', '', 'x'.repeat(10_000), '0000-01-01T00:00:00Z']) yield text;
+  } else if (typeof value === 'number') {
+    for (const number of [-1, 0, 0.5, 2 ** 31, 2 ** 53, 1e308, null]) yield number;
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [key, part] of Object.entries(value)) {
+      for (const spoiled of spoil(part))
+        yield Array.isArray(value) ? value.with(Number(key), spoiled) : { ...value, [key]: spoiled };
+      if (!Array.isArray(value)) yield { ...value, [`${key}\0`]: part, [`${key}\ud800`]: part };
+    }
+  }
+}
