@@ -65,13 +65,11 @@ async function arrived(device: string, messages: readonly UnsentMessage[]): Prom
 }
 
 describe('kill -9 in the middle of traffic loses and doubles no stored message', () => {
-  it('of the gateway, several times', async () => {
+  it('of the gateway', async () => {
     await flowing();
-    for (let times = 0; times < 2; times += 1) {
-      await testbed.controlPlane.kill();
-      await testbed.controlPlane.start();
-      await flowing();
-    }
+    await testbed.controlPlane.kill();
+    await testbed.controlPlane.start();
+    await flowing();
     await nothingLostOrTwice();
   });
 

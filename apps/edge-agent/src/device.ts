@@ -184,6 +184,7 @@ export class Device {
         updates.setDesired(state);
         reported.changed();
       },
+      onKeys: () => reported.changed(),
       onCommand: (command) => this.#obey(command, reporter, connection, until),
     });
     ends.defer(() => twin.stop());

@@ -68,6 +68,10 @@ export class AgentProcess {
     return this.#program?.running ?? false;
   }
 
+  get pid(): number {
+    return this.#requireProgram().pid;
+  }
+
   get exited(): Promise<ProgramExit> {
     return this.#requireProgram().exited;
   }
@@ -87,6 +91,16 @@ export class AgentProcess {
   /** What it was given at its enrolment. */
   async identity(): Promise<DeviceIdentity> {
     return JSON.parse(await readFile(join(this.dataDir, 'identity.json'), 'utf8')) as DeviceIdentity;
+  }
+
+  /** Gives it another identity, for its next start. */
+  async setIdentity(identity: DeviceIdentity): Promise<void> {
+    await writeFile(join(this.dataDir, 'identity.json'), JSON.stringify(identity), { mode: 0o600 });
+  }
+
+  /** Everything it has printed since it was first started. */
+  log(): Promise<string> {
+    return readFile(this.logFile, 'utf8');
   }
 
   tail = (): string => `--- the end of the log of ${this.name}:\n${this.#program?.outputTail.slice(-6_000) ?? ''}`;

@@ -95,14 +95,19 @@ export class Testbed {
     });
   }
 
-  /** Trains a release of the bundled recordings and waits until it is READY. */
-  async release(model = 'pump', fleet?: string, seed = 1): Promise<Release> {
+  /**
+   * Trains a release of the bundled recordings and waits until it is READY. Another `window` makes other artifacts of the same
+   * recordings.
+   */
+  async release(
+    options: { readonly model?: string; readonly fleet?: string; readonly window?: number } = {},
+  ): Promise<Release> {
+    const { model = 'pump', fleet, window } = options;
     const client = this.controlPlane.client(fleet === undefined ? {} : { fleet });
-    const { normal } = bundledRecordings();
-    const { digest } = await client.upload(await readFile(normal), 'text/csv');
+    const { digest } = await client.upload(await readFile(bundledRecordings().normal), 'text/csv');
     await client.call(api.models.create, { body: { id: model, name: model } }).catch(() => undefined);
     const source = { kind: 'recordings' as const, artifacts: [digest] };
-    const { id } = await client.call(api.releases.create, { body: { model, training: { source, seed } } });
+    const { id } = await client.call(api.releases.create, { body: { model, training: { source, window } } });
     const release = await eventually(
       `release ${id} to be built`,
       () => client.call(api.releases.get, { params: { release: id } }),

@@ -15,6 +15,8 @@ export interface TwinServiceParts {
   readonly logger: Logger;
   /** A document counts: act on it. Called at start with the stored one, too. */
   readonly onDesired: (desired: DesiredState) => void;
+  /** A newer key set counts, whatever became of the document that brought it. */
+  readonly onKeys?: () => void;
   readonly onCommand: (command: Command) => Promise<void>;
 }
 
@@ -65,7 +67,10 @@ export class TwinService {
   async #receive(bytes: Uint8Array): Promise<void> {
     const { client, store, connection, onDesired, logger } = this.#parts;
     const outcome = client.receive(bytes);
-    if (outcome.newKeys !== null) await store.save({ keys: outcome.newKeys });
+    if (outcome.newKeys !== null) {
+      await store.save({ keys: outcome.newKeys });
+      this.#parts.onKeys?.();
+    }
     if (outcome.kind === 'unchanged') return;
     if (outcome.kind === 'rejected') {
       this.#refuse('desired state', outcome);
