@@ -27,16 +27,15 @@ interface Property {
 export function apiCommands(): Command[] {
   return Object.values(api).map((routes) => {
     const all = Object.values(routes) as Route[];
-    const group = new Command(all[0]!.id.split('.')[0]).description(
-      `${all.map((route) => route.id.split('.')[1]).join(', ')}`,
-    );
+    const names = all.map((route) => (route.id === 'events.stream' ? 'follow' : nameOf(route)));
+    const group = new Command(all[0]!.id.split('.')[0]).description(names.join(', '));
     for (const route of all) if (!SPECIAL.has(route.id)) group.addCommand(routeCommand(route));
     return group;
   });
 }
 
 function routeCommand(route: Route): Command {
-  const command = new Command(kebab(route.id.split('.')[1]!)).description(route.summary);
+  const command = new Command(nameOf(route)).description(route.summary);
   const params = [...route.path.matchAll(/:(\w+)/g)].map((match) => match[1]!);
   for (const name of params) command.argument(`<${name}>`);
   const query = route.query ? propertiesOf(route.query) : {};
@@ -138,6 +137,11 @@ function isList(route: Route): boolean {
     typeof route.response !== 'string' &&
     propertiesOf(route.response).nextCursor !== undefined
   );
+}
+
+/** Of its command. */
+function nameOf(route: Route): string {
+  return kebab(route.id.split('.')[1]!);
 }
 
 function kebab(name: string): string {
