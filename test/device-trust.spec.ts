@@ -36,6 +36,8 @@ const rollOut = (release: Release, options: object = {}): Promise<Rollout> =>
 
 const twin = () => testbed.client.call(api.devices.twin, { params: { device } });
 
+const topic = (): string => `drover/v1/default/${device}/twin/desired`;
+
 async function execution(rollout: Rollout): Promise<Execution> {
   const { items } = await testbed.client.call(api.executions.list, { query: { rollout: rollout.id } });
   return items[0]!;
@@ -104,7 +106,6 @@ describe('a device whose broker is in other hands', () => {
     await broker.stop();
   });
 
-  const topic = (): string => `drover/v1/default/${device}/twin/desired`;
   const lastEnvelope = (): Envelope | undefined => {
     const last = broker.passed.findLast((message) => message.topic === topic());
     return last && (JSON.parse(last.payload.toString('utf8')) as Envelope);

@@ -55,9 +55,9 @@ export class ControlPlaneProcess {
   }
 
   /** Starts it and waits until everything listens. The ports of the first start are kept. */
-  async start(): Promise<void> {
+  async start(env: Readonly<Record<string, string>> = {}): Promise<void> {
     if (this.#program?.running) throw new ProgramStateError('The control plane runs already.');
-    this.#program = this.newProgram();
+    this.#program = this.newProgram(env);
     await this.#program.start();
     const ready = await this.#program.readLine(readyOf, START_TIMEOUT_MS);
     this.#ready = ready;
