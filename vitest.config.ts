@@ -14,6 +14,7 @@ export default defineConfig({
         ...common,
         test: {
           name: 'unit',
+          globalSetup: ['apps/control-plane/src/platform/database/test-postgres.setup.ts'],
           include: ['{apps,libs,bench,tools}/**/*.spec.ts'],
           exclude: never,
           pool: 'forks',

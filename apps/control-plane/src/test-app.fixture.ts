@@ -5,6 +5,7 @@ import 'reflect-metadata';
 import { silentLogger } from '@drover/runtime';
 import { Config } from './config/config.ts';
 import { ControlPlane } from './control-plane.ts';
+import { copyOfTemplate } from './platform/database/test-database.fixture.ts';
 
 export interface TestApp {
   readonly controlPlane: ControlPlane;
@@ -23,11 +24,16 @@ export interface TestApp {
   stop(): Promise<void>;
 }
 
-/** The whole control plane in this process, on free ports and a data folder of its own. */
+/**
+ * The whole control plane in this process, on free ports, with a data folder and a database of its own. Pass an empty
+ * `DATABASE_URL` for an embedded PostgreSQL of its own, too.
+ */
 export async function testApp(env: Record<string, string> = {}): Promise<TestApp> {
   const dataDir = await mkdtemp(join(tmpdir(), 'drover-test-'));
+  const copy = env.DATABASE_URL === undefined ? await copyOfTemplate() : undefined;
   const config = new Config({
     DROVER_DATA_DIR: dataDir,
+    ...(copy ? { DATABASE_URL: copy.connectionString } : {}),
     DROVER_HTTP_PORT: '0',
     DROVER_DEVICE_HOST: '127.0.0.1',
     DROVER_DEVICE_HTTPS_PORT: '0',
@@ -60,6 +66,7 @@ export async function testApp(env: Record<string, string> = {}): Promise<TestApp
     },
     stop: async () => {
       await controlPlane.stop();
+      await copy?.drop();
       await rm(dataDir, { recursive: true, force: true });
     },
   };
