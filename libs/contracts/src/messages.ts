@@ -106,6 +106,10 @@ export const benchmarkMessageSchema = deliverySchema.extend({
     at: epochMsSchema,
   }),
 });
+/** What a log line can say besides its text: flat, so that no nesting has to be followed. */
+const logValueSchema = z.union([z.string().max(2_000), z.number(), z.boolean(), z.null()]);
+export const logFieldsSchema = z.record(z.string().max(64), z.union([logValueSchema, z.array(logValueSchema).max(64)]));
+export type LogFields = z.infer<typeof logFieldsSchema>;
 export const logMessageSchema = deliverySchema.extend({
   class: z.literal('e'),
   log: z.object({
@@ -113,7 +117,7 @@ export const logMessageSchema = deliverySchema.extend({
     level: z.enum(['info', 'warn', 'error']),
     code: z.string().max(64),
     message: z.string().max(2_000),
-    fields: z.record(z.string().max(64), z.unknown()).optional(),
+    fields: logFieldsSchema.optional(),
   }),
 });
 export const reportedMessageSchema = deliverySchema.extend({ class: z.literal('s'), reported: reportedStateSchema });

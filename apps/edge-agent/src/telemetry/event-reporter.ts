@@ -4,6 +4,7 @@ import type {
   Command,
   CommandStatusMessage,
   ExecutionReport,
+  LogFields,
   LogMessage,
   ReportedState,
   deviceTopics,
@@ -37,12 +38,12 @@ export class EventReporter {
     this.#outbox.put({ class: 'e', topic: this.#topics.event('benchmark'), body: { benchmark } });
   }
 
-  log(level: LogMessage['log']['level'], code: string, message: string, fields?: Record<string, unknown>): void {
+  log(level: LogMessage['log']['level'], code: string, message: string, fields?: LogFields): void {
     const log: LogMessage['log'] = {
       at: this.#clock.now(),
       level,
       code: code.slice(0, 64),
-      message: message.slice(0, MAX_TEXT),
+      message: message.slice(0, MAX_TEXT).toWellFormed(),
       ...(fields !== undefined && { fields }),
     };
     this.#outbox.put({ class: 'e', topic: this.#topics.event('log'), body: { log } });

@@ -104,6 +104,48 @@ describe('the ingest of events', () => {
     expect(rejects[0]!.message).toMatch(/^22/);
   });
 
+  it('finds the one event that can not even be put into a statement', async () => {
+    let deep: unknown = 1;
+    for (let i = 0; i < 4_000; i++) deep = [deep];
+    ingest.registry.register('escalation', {
+      schema: deliverySchema.extend({ anything: z.unknown().optional() }),
+      write: async (tx, items) => {
+        const data = items.map(({ fleet, device, boot, message }) => ({
+          bootId: boot,
+          seq: message.seq,
+          fleetId: fleet,
+          deviceId: device,
+          at: new Date(AT),
+          level: 'info',
+          code: 'c',
+          message: 'm',
+          fields: { anything: message.anything ?? null } as object,
+        }));
+        await tx.deviceLog.createMany({ data });
+        return [];
+      },
+    });
+    const startedAt = performance.now();
+    await Promise.all(
+      [1, 2, 3, 4].map((seq) => send('dev-a', 'escalation', { seq, ...(seq === 3 && { anything: deep }) })),
+    );
+    expect((await logs()).map((row) => row.seq)).toEqual([1n, 2n, 4n]);
+    expect(await storedRejects(db.database)).toMatchObject([{ device: 'dev-a', code: 'not-storable' }]);
+    // Nobody has waited as for a database that is away.
+    expect(performance.now() - startedAt).toBeLessThan(4_000);
+  });
+
+  it('sets aside a log line whose fields are nested', async () => {
+    await send('dev-a', 'log', {
+      seq: 1,
+      log: { at: AT, level: 'info', code: 'c', message: 'm', fields: { a: { b: 1 } } },
+    });
+    expect((await storedRejects(db.database)).map((reject) => reject.message)).toEqual([
+      expect.stringContaining('log.fields.a'),
+    ]);
+    expect(await logs()).toEqual([]);
+  });
+
   it('finds the one event for which its writer throws that it is wrong', async () => {
     const names = ['one', 'two', 'nobody', 'four'];
     await Promise.all(names.map((name, i) => send('dev-b', 'execution', { seq: i + 1, name })));

@@ -1,5 +1,5 @@
 import { Backoff, CallerError, sleep } from '@drover/runtime';
-import { databaseFaultOf } from '../../../platform/database/database-faults.ts';
+import { databaseFaultOf, isDatabaseAway, sqlStateOf } from '../../../platform/database/database-faults.ts';
 
 export interface Patience {
   /** How long a database that is away is waited for before the device is told to send again. */
@@ -28,7 +28,16 @@ export async function patiently<T>(patience: Patience, work: () => Promise<T>): 
   }
 }
 
-/** Whether it was refused for what it says, by the database or by ourselves: the same again will be refused again. */
+/**
+ * Whether it was refused for what it says, by the database or by ourselves: the same again will be refused again. So will what the
+ * language or Prisma could not even put into a statement; were that tried again, one such message would hold up everybody's.
+ */
 export function isRefusal(error: unknown): boolean {
-  return error instanceof CallerError || databaseFaultOf(error) === 'data';
+  if (error instanceof CallerError || databaseFaultOf(error) === 'data') return true;
+  if (sqlStateOf(error) !== undefined || isDatabaseAway(error)) return false;
+  return (
+    error instanceof RangeError ||
+    error instanceof TypeError ||
+    (error instanceof Error && error.name === 'PrismaClientValidationError')
+  );
 }
