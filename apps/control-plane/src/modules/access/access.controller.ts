@@ -32,7 +32,7 @@ export class AccessController {
 
   @Endpoint(api.apiKeys.list)
   listKeys(@ValidInput() input: Input<typeof api.apiKeys.list>, @TheCaller() caller: Caller) {
-    return this.keys.list(caller.fleet, input.query);
+    return this.keys.list(caller, input.query);
   }
 
   @Endpoint(api.apiKeys.create)
@@ -42,7 +42,7 @@ export class AccessController {
 
   @Endpoint(api.apiKeys.revoke)
   async revokeKey(@ValidInput() input: Input<typeof api.apiKeys.revoke>, @TheCaller() caller: Caller): Promise<void> {
-    await this.keys.revoke(caller.fleet, input.params.id!);
+    await this.keys.revoke(caller, input.params.id!);
   }
 
   @Endpoint(api.audit.list)

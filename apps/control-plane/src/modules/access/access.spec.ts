@@ -60,6 +60,24 @@ describe('access to the API', () => {
     expect((await app.request('GET', '/fleets', undefined, { key: other.secret })).status).toBe(401);
   });
 
+  it('lets the instance administrator see and withdraw a key of the instance, and nobody else', async () => {
+    const { ApiKeyService } = await import('./api-key.service.ts');
+    const secret = (await app.controlPlane.app.get(ApiKeyService).ensureInstanceKey(true))!;
+    const idsSeenBy = async (options: object): Promise<string[]> =>
+      (await app.request('GET', '/api-keys?limit=500', undefined, options)).body.items
+        .filter((item: { fleet: string | null; revokedAt: string | null }) => !item.fleet && !item.revokedAt)
+        .map((item: { id: string }) => item.id);
+    const [newest, ...others] = await idsSeenBy({});
+    expect(others.length).toBeGreaterThan(0);
+    const admin = await key('default', 'admin');
+    expect(await idsSeenBy({ key: admin.secret })).toEqual([]);
+    const path = `/api-keys/${newest}`;
+    expect((await app.request('DELETE', path, undefined, { key: admin.secret })).status).toBe(404);
+    expect((await app.request('GET', '/fleets', undefined, { key: secret })).status).toBe(200);
+    expect((await app.request('DELETE', path)).status).toBe(204);
+    expect((await app.request('GET', '/fleets', undefined, { key: secret })).status).toBe(401);
+  });
+
   it('stores no secret of a key', async () => {
     const { secret } = await key('default', 'viewer');
     const { rows } = await app.controlPlane.app

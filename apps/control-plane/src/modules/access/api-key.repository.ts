@@ -37,20 +37,25 @@ export class ApiKeyRepository {
     return tx.apiKey.create({ data: { ...key, fleetId: fleet } });
   }
 
-  async list(fleet: string, page: PageQuery): Promise<{ items: ApiKeyRow[]; nextCursor: string | null }> {
+  /** @param instance the instance administrator's keys too, which belong to no fleet */
+  async list(
+    fleet: string,
+    instance: boolean,
+    page: PageQuery,
+  ): Promise<{ items: ApiKeyRow[]; nextCursor: string | null }> {
     const after = readCursor(page.cursor, ['text']);
     const rows = await this.database.prisma.apiKey.findMany({
-      where: { fleetId: fleet, ...(after ? { id: { lt: after[0] } } : {}) },
+      where: { ...keysOf(fleet, instance), ...(after ? { id: { lt: after[0] } } : {}) },
       orderBy: { id: 'desc' },
       take: page.limit + 1,
     });
     return pageOfRows(rows, page.limit, (row) => [row.id]);
   }
 
-  /** @returns whether there was such a key of the fleet that was still valid */
-  async revoke(tx: Transaction, fleet: string, id: string): Promise<boolean> {
+  /** @returns whether there was such a key that was still valid */
+  async revoke(tx: Transaction, fleet: string, instance: boolean, id: string): Promise<boolean> {
     const { count } = await tx.apiKey.updateMany({
-      where: { fleetId: fleet, id, revokedAt: null },
+      where: { ...keysOf(fleet, instance), id, revokedAt: null },
       data: { revokedAt: new Date() },
     });
     return count > 0;
@@ -63,6 +68,10 @@ export class ApiKeyRepository {
   async countInstanceKeys(tx: Transaction): Promise<number> {
     return tx.apiKey.count({ where: { fleetId: null } });
   }
+}
+
+function keysOf(fleet: string, instance: boolean) {
+  return instance ? { OR: [{ fleetId: fleet }, { fleetId: null }] } : { fleetId: fleet };
 }
 
 export function toApiKey(row: ApiKeyRow): ApiKey {

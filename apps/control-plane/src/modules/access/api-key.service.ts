@@ -4,6 +4,7 @@ import { newId, newSecret } from '@drover/runtime';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../platform/database/database.ts';
 import { EventOutbox } from '../../platform/events/event-outbox.ts';
+import type { Caller } from '../../platform/http/caller.ts';
 import { NotFoundError } from '../../platform/http/errors.ts';
 import { ApiKeyRepository, toApiKey } from './api-key.repository.ts';
 
@@ -58,15 +59,19 @@ export class ApiKeyService {
     return { ...toApiKey(row), secret };
   }
 
-  async list(fleet: string, page: PageQuery): Promise<{ items: ApiKey[]; nextCursor: string | null }> {
-    const { items, nextCursor } = await this.keys.list(fleet, page);
+  /** Keys of the fleet; for the instance administrator also those that belong to none. */
+  async list(
+    { fleet, instance }: Pick<Caller, 'fleet' | 'instance'>,
+    page: PageQuery,
+  ): Promise<{ items: ApiKey[]; nextCursor: string | null }> {
+    const { items, nextCursor } = await this.keys.list(fleet, instance, page);
     return { items: items.map(toApiKey), nextCursor };
   }
 
   /** @throws NotFoundError */
-  async revoke(fleet: string, id: string): Promise<void> {
+  async revoke({ fleet, instance }: Pick<Caller, 'fleet' | 'instance'>, id: string): Promise<void> {
     await this.database.transaction(async (tx) => {
-      if (!(await this.keys.revoke(tx, fleet, id))) throw NotFoundError.of('API key', id);
+      if (!(await this.keys.revoke(tx, fleet, instance, id))) throw NotFoundError.of('API key', id);
       await this.events.append(tx, { fleet, type: 'api-key.revoked', subject: id });
     });
   }

@@ -249,7 +249,7 @@ describe('a connection to the feed', () => {
       connect(expiring.secret),
       connect(secrets['default']!),
     ]);
-    await keys.revoke('default', revoked.id);
+    await keys.revoke({ fleet: 'default', instance: false }, revoked.id);
     await ended(one);
     await db.database.prisma.apiKey.update({
       where: { id: expiring.id },
