@@ -64,10 +64,10 @@ export function isDatabaseAway(thrown: unknown): boolean {
   const sqlState = sqlStateOf(thrown);
   if (sqlState !== undefined) return TRANSIENT_CLASSES.has(sqlState.slice(0, 2));
   for (const error of causesOf(thrown)) {
-    const { code, syscall, message } = error as { code?: unknown; syscall?: unknown; message?: unknown };
+    const { code, message } = error as { code?: unknown; message?: unknown };
     if (typeof code === 'string' && (NETWORK.has(code) || PRISMA_AWAY.has(code))) return true;
     // The socket's file is not there while the server is not.
-    if (code === 'ENOENT' && syscall === 'connect') return true;
+    if (code === 'ENOENT' && String(message).includes('connect ENOENT')) return true;
     if (typeof message === 'string' && PG_AWAY.test(message)) return true;
   }
   return false;

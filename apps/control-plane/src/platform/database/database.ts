@@ -12,6 +12,9 @@ export type Transaction = Prisma.TransactionClient;
 /** PostgreSQL ended the transaction in favour of another one: nothing of it was done, so it is simply done again. */
 const MAX_TRIES = 4;
 
+/** To get a connection, new or free: a database that hangs is told as away instead of gathering who waits for it. */
+const CONNECTION_TIMEOUT_MS = 10_000;
+
 const CONFLICTS = new Set(['40P01', '40001']);
 
 /** However it was raised: by pg itself, or by Prisma around a statement of its own or a raw one. */
@@ -42,11 +45,12 @@ export class Database {
     readonly connectionString: string,
     poolSize: number,
   ) {
-    this.pool = new pg.Pool({ connectionString, max: poolSize, application_name: 'drover' });
+    const common = { connectionString, connectionTimeoutMillis: CONNECTION_TIMEOUT_MS };
+    this.pool = new pg.Pool({ ...common, max: poolSize, application_name: 'drover' });
     // An idle connection that the server closes is not news: the pool makes another.
     this.pool.on('error', () => undefined);
     this.prisma = new PrismaClient({
-      adapter: new PrismaPg({ connectionString, max: Math.max(4, poolSize >> 1), application_name: 'drover-prisma' }),
+      adapter: new PrismaPg({ ...common, max: Math.max(4, poolSize >> 1), application_name: 'drover-prisma' }),
     });
   }
 

@@ -4,6 +4,7 @@ import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
 import type { Logger } from '@drover/runtime';
 import { messageOf } from '@drover/runtime';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { databaseReason } from '../database/database-faults.ts';
 import { problemOf } from './problem.ts';
 
 export function sendProblem(reply: FastifyReply, problem: Problem): void {
@@ -22,7 +23,8 @@ export class ProblemFilter implements ExceptionFilter {
     const problem = problemOf(thrown, request.url.split('?')[0]);
     const about = { url: problem.instance, code: problem.code };
     // Nobody's mistake, and told by whoever is away: no need for a stack with every request meanwhile.
-    if (problem.status === 503) this.logger.warn({ ...about, err: messageOf(thrown) }, 'A request could not be served');
+    if (problem.status === 503)
+      this.logger.warn({ ...about, err: databaseReason(thrown) }, 'A request could not be served');
     else if (problem.status >= 500) this.logger.error({ ...about, err: thrown }, messageOf(thrown));
     if (reply.sent) return;
     sendProblem(reply, problem);
