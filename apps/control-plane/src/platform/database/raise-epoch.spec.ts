@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { expect, it } from 'vitest';
 import { devicesOn } from '../../modules/devices/devices.fixture.ts';
+import { EventReader } from '../events/event-reader.ts';
 import { testDatabase } from './test-database.fixture.ts';
 import { raiseEpoch } from './raise-epoch.ts';
 
@@ -34,6 +35,30 @@ it('makes what a restored database says newer than all that devices have seen, a
     expect(sent.map(({ deviceId, kind }) => [deviceId, kind]).toSorted()).toEqual(
       [served, empty].map((device) => [device, 'desired']).toSorted(),
     );
+  } finally {
+    await client.end();
+    await db.stop();
+  }
+});
+
+it('lets the events of a dump be read that was taken from a cluster with more transactions', async () => {
+  const db = await testDatabase();
+  const client = new pg.Client({ connectionString: db.connectionString });
+  await client.connect();
+  try {
+    const reader = new EventReader(db.database);
+    const read = async () => (await reader.read({ tx: '0', id: '0' }, 10)).map(({ subject }) => subject);
+    const insert = (subject: string, tx = 'DEFAULT') =>
+      client.query(
+        `INSERT INTO events (tx, fleet_id, type, subject) VALUES (${tx}, 'default', 'thing.changed', '${subject}')`,
+      );
+    await insert('oldest', `'5'`);
+    await insert('first', `'900000'`);
+    await insert('second', `'800000'`);
+    expect(await read()).toEqual(['oldest']);
+    await raiseEpoch(client);
+    await insert('third');
+    expect(await read()).toEqual(['oldest', 'first', 'second', 'third']);
   } finally {
     await client.end();
     await db.stop();
