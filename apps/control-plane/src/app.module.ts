@@ -15,6 +15,7 @@ import { AuditInterceptor } from './platform/http/audit.interceptor.ts';
 import { DescriptionController } from './platform/http/description.controller.ts';
 import { HealthController } from './platform/http/health.controller.ts';
 import { ProblemFilter } from './platform/http/problem.filter.ts';
+import { Metrics } from './platform/metrics.ts';
 import { LOGGER, PlatformModule } from './platform/platform.module.ts';
 import type { StartedPlatform } from './platform/platform.module.ts';
 
@@ -41,8 +42,8 @@ export class AppModule {
       providers: [
         {
           provide: APP_FILTER,
-          useFactory: (logger: StartedPlatform['logger']) => new ProblemFilter(logger),
-          inject: [LOGGER],
+          useFactory: (logger: StartedPlatform['logger'], metrics: Metrics) => new ProblemFilter(logger, metrics),
+          inject: [LOGGER, Metrics],
         },
         { provide: APP_INTERCEPTOR, useClass: AuditInterceptor },
       ],

@@ -93,6 +93,12 @@ describe('access to the API', () => {
     expect(body.problems.map((problem: { path: string }) => problem.path).toSorted()).toEqual(['name', 'role']);
   });
 
+  it('counts what it refuses, by code', async () => {
+    await app.request('POST', '/api-keys', { name: 1 });
+    const metrics = await (await fetch(`${app.url}/metrics`)).text();
+    expect(metrics).toMatch(/drover_http_problems_total\{status="400",code="invalid-input"\} [1-9]/);
+  });
+
   it('leaves an audit entry for a mutation that was done and for one that was refused', async () => {
     await app.request('POST', '/fleets', { id: 'audited', name: 'Audited' });
     const admin = await key('audited', 'admin');

@@ -5,6 +5,7 @@ import type { Logger } from '@drover/runtime';
 import { messageOf } from '@drover/runtime';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { databaseReason } from '../database/database-faults.ts';
+import type { Metrics } from '../metrics.ts';
 import { problemOf } from './problem.ts';
 
 export function sendProblem(reply: FastifyReply, problem: Problem): void {
@@ -15,12 +16,23 @@ export function sendProblem(reply: FastifyReply, problem: Problem): void {
 /** Every error of the REST API leaves as `application/problem+json`. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  constructor(private readonly logger: Logger) {}
+  readonly #problems;
+
+  constructor(
+    private readonly logger: Logger,
+    metrics: Metrics,
+  ) {
+    this.#problems = metrics.counter('http_problems_total', 'Requests answered with a problem document', [
+      'status',
+      'code',
+    ]);
+  }
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const reply = host.switchToHttp().getResponse<FastifyReply>();
     const request = host.switchToHttp().getRequest<FastifyRequest>();
     const problem = problemOf(thrown, request.url.split('?')[0]);
+    this.#problems.inc({ status: String(problem.status), code: problem.code });
     const about = { url: problem.instance, code: problem.code };
     // Nobody's mistake, and told by whoever is away: no need for a stack with every request meanwhile.
     if (problem.status === 503)
