@@ -36,6 +36,21 @@ const brokerUrls = z
       .max(8),
   );
 
+const DAY_MS = 86_400_000;
+
+/** Timers take no more than 24 days, and a time of nothing would keep the process busy. */
+function durationBetween(leastMs: number, mostMs: number) {
+  return durationMs.pipe(
+    z
+      .number()
+      .min(leastMs, `must be at least ${leastMs} ms`)
+      .max(mostMs, `must be at most ${mostMs / DAY_MS} days`),
+  );
+}
+
+/** An authority is made for ten years; certificates end well before it. */
+const certificateLifetime = durationBetween(1_000, 825 * DAY_MS).default(90 * DAY_MS);
+
 /** What this process is and where it keeps its data. */
 export const processConfigSchema = z.object({
   /** Folder of everything that must survive: database, artifacts, master key. */
@@ -59,9 +74,23 @@ export const httpConfigSchema = z.object({
   DROVER_HTTP_HOST: z.string().default('127.0.0.1'),
   DROVER_HTTP_PORT: port.default(8080),
   /** Largest JSON body. */
-  DROVER_MAX_BODY: sizeBytes.default(2 ** 20),
+  DROVER_MAX_BODY: sizeBytes
+    .pipe(
+      z
+        .number()
+        .min(2 ** 10)
+        .max(2 ** 28),
+    )
+    .default(2 ** 20),
   /** Largest uploaded artifact. */
-  DROVER_MAX_ARTIFACT: sizeBytes.default(2 ** 30),
+  DROVER_MAX_ARTIFACT: sizeBytes
+    .pipe(
+      z
+        .number()
+        .min(1)
+        .max(2 ** 50),
+    )
+    .default(2 ** 30),
 });
 
 /** The listeners that devices and integrations use. */
@@ -86,11 +115,11 @@ export const deviceConfigSchema = z.object({
   /** Plain MQTT without TLS, on loopback only, for development. Absent: none. */
   DROVER_DEV_MQTT_PORT: port.optional(),
   /** How long a device's certificate is valid; agents renew after two thirds. */
-  DROVER_CERTIFICATE_LIFETIME: durationMs.default(90 * 86_400_000),
+  DROVER_CERTIFICATE_LIFETIME: certificateLifetime,
   /** How long the server's own certificate is valid; renewed after two thirds. */
-  DROVER_SERVER_CERTIFICATE_LIFETIME: durationMs.default(90 * 86_400_000),
+  DROVER_SERVER_CERTIFICATE_LIFETIME: certificateLifetime,
   /** A device that was not heard of for this long is offline. */
-  DROVER_PRESENCE_LEASE: durationMs.default(90_000),
+  DROVER_PRESENCE_LEASE: durationBetween(1_000, 7 * DAY_MS).default(90_000),
 });
 
 /** PostgreSQL: the embedded one, unless a URL names another. */
@@ -98,10 +127,11 @@ export const databaseConfigSchema = z.object({
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, 'must be a postgresql:// URL')
+    .refine((url) => URL.canParse(url), 'must be a valid URL')
     .optional(),
   DROVER_DATABASE_POOL: z.coerce.number().int().min(4).max(200).default(20),
   /** Samples older than this are removed; 0 keeps them. */
-  DROVER_RETENTION: durationMs.default(0),
+  DROVER_RETENTION: durationBetween(0, 100 * 365 * DAY_MS).default(0),
 });
 
 export const queueConfigSchema = z.object({
@@ -109,9 +139,10 @@ export const queueConfigSchema = z.object({
   REDIS_URL: z
     .string()
     .regex(/^rediss?:\/\//, 'must be a redis:// or rediss:// URL')
+    .refine((url) => URL.canParse(url), 'must be a valid URL')
     .optional(),
   /** How often the reconciler derives missing jobs from rows. */
-  DROVER_RECONCILE_EVERY: durationMs.default(5_000),
+  DROVER_RECONCILE_EVERY: durationBetween(50, DAY_MS).default(5_000),
   DROVER_MAX_RELEASE_BUILDS: z.coerce.number().int().min(1).max(16).default(1),
 });
 

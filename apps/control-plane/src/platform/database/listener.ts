@@ -2,6 +2,9 @@ import { Backoff, messageOf, sleep } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import pg from 'pg';
 
+const CONNECT_TIMEOUT_MS = 10_000;
+const END_TIMEOUT_MS = 1_000;
+
 /**
  * LISTEN on a connection of its own. A notice only wakes; whoever is woken looks for himself. After every (re)connect all
  * listeners are woken once, because notices of the time between are lost.
@@ -38,7 +41,6 @@ export class NoticeListener {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#abort.abort();
-    await this.#client?.end().catch(() => undefined);
     await this.#running;
   }
 
@@ -55,20 +57,32 @@ export class NoticeListener {
   }
 
   async #session(): Promise<void> {
-    const client = new pg.Client({ connectionString: this.#connectionString, application_name: 'drover-listen' });
+    const client = new pg.Client({
+      connectionString: this.#connectionString,
+      application_name: 'drover-listen',
+      connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      keepAlive: true,
+    });
     const ended = new Promise<void>((resolve) => {
       client.once('end', () => resolve());
       client.on('error', () => resolve());
+      // Also where the stop comes while it is still connecting: nobody else would end it then.
+      this.#abort.signal.addEventListener('abort', () => resolve(), { once: true });
     });
-    await client.connect();
-    this.#client = client;
-    client.on('notification', ({ channel }) => this.#wake(channel));
-    for (const channel of this.#handlers.keys()) await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
-    this.#backoff.reset();
-    for (const channel of this.#handlers.keys()) this.#wake(channel);
-    await ended;
-    this.#client = undefined;
-    await client.end().catch(() => undefined);
+    try {
+      await client.connect();
+      if (this.#stopped) return;
+      this.#client = client;
+      client.on('notification', ({ channel }) => this.#wake(channel));
+      for (const channel of this.#handlers.keys()) await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`);
+      this.#backoff.reset();
+      for (const channel of this.#handlers.keys()) this.#wake(channel);
+      await ended;
+    } finally {
+      this.#client = undefined;
+      // A server that hangs does not answer a goodbye either.
+      await Promise.race([client.end().catch(() => undefined), sleep(END_TIMEOUT_MS)]);
+    }
   }
 
   #wake(channel: string): void {
