@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { api } from '@drover/contracts';
 import { enrol, renew } from '@drover/device-protocol';
 import { ChildProgram, sleep } from '@drover/runtime';
-import { ForeignAuthority, RawDevice, SOME_PROFILE, Testbed, eventually } from '@drover/testing';
+import { ForeignAuthority, RawDevice, SOME_PROFILE, Testbed } from '@drover/testing';
 
 let testbed: Testbed;
 let one: RawDevice;

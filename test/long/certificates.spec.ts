@@ -25,8 +25,9 @@ describe('certificates that live for a minute', () => {
     await expect(renew(forgetful.identity)).rejects.toThrow();
     await eventually(
       'the agent to have another certificate',
-      () => agent.identity(),
-      (identity) => identity.certificate !== first,
+      async () => (await agent.identity()).certificate,
+      (certificate) => certificate !== first,
+      { alsoShow: agent.tail },
     );
     const { items } = await testbed.client.call(api.devices.certificates, { params: { device } });
     expect(items.length).toBeGreaterThan(1);

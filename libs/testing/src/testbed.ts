@@ -76,7 +76,7 @@ export class Testbed {
   async online(agent: AgentProcess, timeoutMs = 30_000): Promise<string> {
     const { device } = await eventually(
       `${agent.name} to be enrolled`,
-      () => agent.identity(),
+      async () => ({ device: (await agent.identity()).device }),
       (identity) => identity.device !== '',
       { timeoutMs, alsoShow: agent.tail },
     );

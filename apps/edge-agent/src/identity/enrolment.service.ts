@@ -22,6 +22,8 @@ const RETRY_BASE_MS = 1_000;
 const RETRY_CAP_MS = 60_000;
 /** Timers cannot wait for months, and a machine that slept must notice: due times are looked at this often. */
 const RENEWAL_CHECK_MS = 60_000;
+/** Between two looks, also at a certificate that lives for moments only. */
+const RENEWAL_LEAST_MS = 1_000;
 const RENEWAL_RETRY_CAP_MS = 3_600_000;
 
 /** Gets a device its identity on the first start, and a new certificate before the old one ends. */
@@ -104,8 +106,10 @@ export class EnrolmentService {
   ): Promise<void> {
     const backoff = new Backoff(RENEWAL_CHECK_MS, RENEWAL_RETRY_CAP_MS);
     while (!signal.aborted) {
-      let delayMs = RENEWAL_CHECK_MS;
-      if (this.#parts.clock.now() >= renewalDueAt(current().certificate)) {
+      const untilDueMs = renewalDueAt(current().certificate) - this.#parts.clock.now();
+      // Looked at now and then although it is not due: the clock of a board may jump.
+      let delayMs = Math.min(Math.max(untilDueMs, RENEWAL_LEAST_MS), RENEWAL_CHECK_MS);
+      if (untilDueMs <= 0) {
         try {
           onRenewed(await this.renew(current(), signal));
           backoff.reset();
