@@ -6,7 +6,8 @@ import type { Bench, BenchResult } from './harness/bench.ts';
 import { describeMachine } from './harness/machine.ts';
 import { pairsOf, tableOf } from './harness/report.ts';
 
-const EXIT_GOAL_MISSED = 1;
+/** Not 1, which is a bench that broke: on a busy machine a goal can be missed by nobody’s fault. */
+const EXIT_GOAL_MISSED = 3;
 const EXIT_USAGE = 2;
 
 async function main(): Promise<number> {
