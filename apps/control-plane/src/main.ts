@@ -55,7 +55,8 @@ async function main(): Promise<void> {
 
   starting = controlPlane.start();
   await starting;
-  if (stopping) return;
+  // The administrator's key is shown once: also where the start was to be stopped before its end.
+  if (stopping && controlPlane.adminKey === undefined) return;
   print(controlPlane, config, options.json ?? false);
 }
 

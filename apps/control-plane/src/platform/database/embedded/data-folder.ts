@@ -1,6 +1,6 @@
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { access, mkdir, open, realpath, rm, stat } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { messageOf } from '@drover/runtime';
 import { DataFolderNotWritableError } from './errors.ts';
 
@@ -13,7 +13,7 @@ import { DataFolderNotWritableError } from './errors.ts';
 export async function prepareDataFolder(path: string): Promise<string> {
   const wanted = resolve(path);
   try {
-    await mkdir(wanted, { recursive: true, mode: 0o700 });
+    await makeFolder(wanted);
     const folder = await realpath(wanted);
     if (!(await stat(folder)).isDirectory()) throw notWritable(wanted, 'it is not a folder');
     await access(folder, constants.R_OK | constants.W_OK | constants.X_OK);
@@ -29,6 +29,15 @@ export async function prepareDataFolder(path: string): Promise<string> {
     return folder;
   } catch (error) {
     throw error instanceof DataFolderNotWritableError ? error : notWritable(wanted, messageOf(error), error);
+  }
+}
+
+/** Only what is missing above it is made recursively: where a file system refuses names, Node would try that for ever. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: !existsSync(dirname(path)), mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
