@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-// Replaces itself by the agent with the memory settings of a small computer: V8's flags and the allocator's limits must
-// be there before a process begins. The process id stays, so service managers and terminals see one process.
+// Replaces itself by the agent with the settings of a small computer. The process id stays, so service managers and
+// terminals see one process.
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { ALLOCATOR, v8Flags } from './process-settings.js';
 
 const [major] = process.versions.node.split('.');
 if (Number(major) < 24) {
@@ -17,13 +18,7 @@ if (!existsSync(agent)) {
   process.exit(1);
 }
 
-// Measured with a model loaded and connected (docs/agent.md): together from 155 MB resident to 125.
-const V8_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=96', '--optimize-for-size', '--v8-pool-size=1'];
-// The optimising compilers cost 12 MB and pay only from some thousand samples per second on.
-if (process.env['DROVER_AGENT_JIT'] !== '1') V8_FLAGS.push('--no-turbofan', '--no-maglev');
-const ALLOCATOR = { MALLOC_ARENA_MAX: '2', MALLOC_TRIM_THRESHOLD_: '131072' };
-
-process.execve(process.execPath, [process.execPath, ...V8_FLAGS, agent, ...process.argv.slice(2)], {
+process.execve(process.execPath, [process.execPath, ...v8Flags(process.env), agent, ...process.argv.slice(2)], {
   ...ALLOCATOR,
   ...process.env,
 });
