@@ -127,7 +127,8 @@ export const databaseConfigSchema = z.object({
   DATABASE_URL: z
     .string()
     .regex(/^postgres(ql)?:\/\//, 'must be a postgresql:// URL')
-    .refine((url) => URL.canParse(url), 'must be a valid URL')
+    // No host where `?host=` names the folder of a Unix socket: PostgreSQL's own tools take that, the URL standard does not.
+    .refine((url) => URL.canParse(url.replace('@/', '@localhost/')), 'must be a valid URL')
     .optional(),
   DROVER_DATABASE_POOL: z.coerce.number().int().min(4).max(200).default(20),
   /** Samples older than this are removed; 0 keeps them. */
@@ -139,7 +140,8 @@ export const queueConfigSchema = z.object({
   REDIS_URL: z
     .string()
     .regex(/^rediss?:\/\//, 'must be a redis:// or rediss:// URL')
-    .refine((url) => URL.canParse(url), 'must be a valid URL')
+    // No host where `?host=` names the folder of a Unix socket: PostgreSQL's own tools take that, the URL standard does not.
+    .refine((url) => URL.canParse(url.replace('@/', '@localhost/')), 'must be a valid URL')
     .optional(),
   /** How often the reconciler derives missing jobs from rows. */
   DROVER_RECONCILE_EVERY: durationBetween(50, DAY_MS).default(5_000),
