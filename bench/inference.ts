@@ -1,7 +1,6 @@
 import type { BenchOptions, BenchResult, Measure } from './harness/bench.ts';
-import { autoencoderModel, pumpModel } from './inference/trial-models.ts';
-import type { TrialModel } from './inference/trial-models.ts';
-import { measurePairs, medianOf } from './inference/trial.ts';
+import { runTrials } from './inference/run-trials.ts';
+import { medianOf } from './inference/trial.ts';
 import type { Pair, Quantiles } from './inference/trial.ts';
 
 export const name = 'inference';
@@ -19,27 +18,26 @@ const MOST_PATH_RATIO = 1.5;
 const MOST_HOP_US = 100;
 
 export async function run({ say }: BenchOptions): Promise<BenchResult> {
-  const models = [await pumpModel(), autoencoderModel(Math.random)];
-  const measures: Measure[] = [];
-  for (const model of models) {
-    say(`${model.name} of ${Math.round(model.sizeBytes / 1_000)} kB`);
-    const [backToBack, paced, slow] = await measurePairs(model, [BACK_TO_BACK, PACED, SLOW]);
-    measures.push(...pathMeasures(model, backToBack!), ...hopMeasures(model, paced!, slow!, backToBack!));
-  }
+  say('in a process with the settings that the agent gives itself');
+  const { results, flags } = await runTrials([BACK_TO_BACK, PACED, SLOW]);
   return {
-    measures,
+    measures: results.flatMap(({ model, trials: [backToBack, paced, slow] }) => [
+      ...pathMeasures(model, backToBack!),
+      ...hopMeasures(model, paced!, slow!, backToBack!),
+    ]),
     settings: {
-      models: models.map(describe).join('; '),
+      models: results.map(({ description }) => description).join('; '),
       bare: 'session.run on preallocated tensors in the same worker',
       'of the figures': 'each a median over pairs of blocks, one bare and one through the path',
       'the 100 us goal': `against bare runs at the pace of the sensor, ${hertz(PACED)}`,
       threadsPerRun: 1,
       provider: 'cpu',
+      node: flags.join(' '),
     },
   };
 }
 
-function pathMeasures({ name: model }: TrialModel, pairs: readonly Pair[]): Measure[] {
+function pathMeasures(model: string, pairs: readonly Pair[]): Measure[] {
   const p50 = against(`${model}: path in the worker, back to back`, pairs, 'path', 'p50');
   return [
     { ...p50, goal: `<= ${MOST_PATH_RATIO} x bare`, ok: p50.ratio <= MOST_PATH_RATIO },
@@ -48,7 +46,7 @@ function pathMeasures({ name: model }: TrialModel, pairs: readonly Pair[]): Meas
 }
 
 function hopMeasures(
-  { name: model }: TrialModel,
+  model: string,
   paced: readonly Pair[],
   slow: readonly Pair[],
   backToBack: readonly Pair[],
@@ -88,11 +86,6 @@ function against(
     peer: { name: 'us bare', value: medianOf(pairs, ({ bare }) => bare[at]) },
     ratio: medianOf(pairs, (pair) => pair[side][at] / pair.bare[at]),
   };
-}
-
-function describe({ name: model, sizeBytes, spec }: TrialModel): string {
-  const { window, channels } = spec.signature;
-  return `${model} ${Math.round(sizeBytes / 1_000)} kB, window ${window} × ${channels.length}`;
 }
 
 function hertz({ periodMs }: { readonly periodMs: number }): string {

@@ -105,6 +105,8 @@ class Source {
       if (performance.now() > endsAt) throw new BenchFailedError('The worker does not keep up');
       await setTimeout(1);
     }
+    // The last one taken may still be running; a snapshot is made after it.
+    await this.#host.snapshot(PIPELINE);
   }
 }
 
