@@ -29,6 +29,11 @@ import { Queues } from './platform/queue/queues.ts';
 import { Readiness } from './platform/readiness.ts';
 import { ArtifactStore } from './platform/storage/artifact-store.ts';
 
+/** Longer than events take to be kept alive. */
+const IDLE_TIMEOUT_MS = 60_000;
+const HEADERS_TIMEOUT_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 3_600_000;
+
 export interface StartOptions {
   readonly config: Config;
   readonly logger: Logger;
@@ -110,6 +115,10 @@ export class ControlPlane {
     const adapter = new FastifyAdapter({
       bodyLimit: config.http.DROVER_MAX_BODY,
       forceCloseConnections: true,
+      // Nobody keeps a connection by sending nothing or next to nothing; the longest request is an upload.
+      connectionTimeout: IDLE_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      http: { headersTimeout: HEADERS_TIMEOUT_MS, connectionsCheckingInterval: 2_000 },
       routerOptions: { maxParamLength: 200 },
       // What Fastify refuses before there is a route: a path that cannot be decoded, for instance.
       frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>

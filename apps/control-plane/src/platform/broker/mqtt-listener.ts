@@ -14,6 +14,7 @@ export interface ListenOptions {
   readonly port: number;
   /** The environment variable that the port comes from, to name where it is taken. */
   readonly setting: string;
+  readonly handshakeTimeoutMs?: number;
 }
 
 /** A server socket for MQTT: listens, renews its certificate while it runs, closes. */
@@ -45,11 +46,15 @@ export class MqttListener {
         ...SOCKET_OPTIONS,
         requestCert: clientCertificates,
         rejectUnauthorized: clientCertificates,
-        handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+        handshakeTimeout: options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS,
       },
       onConnection,
     );
-    server.on('tlsClientError', onFailure);
+    server.on('tlsClientError', (error, socket) => {
+      // After a time-out Node only tells of it: the socket would stay open for as long as its peer likes.
+      socket.destroy();
+      onFailure(error);
+    });
     return new MqttListener(server, options);
   }
 

@@ -14,5 +14,7 @@ export class UnauthenticatedError extends CallerError {}
 export class ForbiddenError extends CallerError {}
 export class PayloadTooLargeError extends CallerError {}
 export class UnsupportedMediaTypeError extends CallerError {}
+/** The disk that it would go to is full. */
+export class NoSpaceError extends OperationError {}
 /** Temporarily not possible; try again. */
 export class UnavailableError extends OperationError {}

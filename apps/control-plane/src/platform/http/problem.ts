@@ -14,6 +14,7 @@ const STATUS_BY_CODE: Record<string, number> = {
   'enrolment-token-invalid': 403,
   'device-decommissioned': 401,
   'too-many-attempts': 429,
+  'no-space': 507,
 };
 
 const STATUS_BY_FAULT: Record<DroverError['fault'], number> = { caller: 400, operation: 503, drover: 500 };
@@ -38,6 +39,7 @@ const TITLES: Record<number, string> = {
   429: 'Too many attempts',
   500: 'Internal error',
   503: 'Unavailable',
+  507: 'No space',
 };
 
 /** Turns whatever was thrown into an RFC 9457 problem document. What is not the caller's to know stays out of it. */

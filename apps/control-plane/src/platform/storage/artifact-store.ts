@@ -5,7 +5,7 @@ import { open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makePrivateFolder, syncFolder } from '@drover/runtime';
 import { Injectable } from '@nestjs/common';
-import { NotFoundError, PayloadTooLargeError } from '../http/errors.ts';
+import { NoSpaceError, NotFoundError, PayloadTooLargeError } from '../http/errors.ts';
 
 export interface StoredArtifact {
   readonly digest: string;
@@ -65,7 +65,8 @@ export class ArtifactStore {
       return { digest, sizeBytes };
     } catch (error) {
       await rm(temporary, { force: true });
-      throw error;
+      const full = ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
+      throw full ? new NoSpaceError('There is no space left for the artifact.', { cause: error }) : error;
     }
   }
 
