@@ -99,7 +99,7 @@ describe('what a device has sent', () => {
     ['/devices/dev-a/measurements?stream=pump&channels=z', 400, 'invalid-input'],
     ['/devices/dev-a/measurements?stream=pump&cursor=WyJ4Il0', 400, 'invalid-input'],
     ['/devices/dev-x/streams', 404, 'not-found'],
-    ['/devices/%00/streams', 404, 'not-found'],
+    ['/devices/%00/streams', 400, 'invalid-input'],
     ['/devices/dev-a/anomalies/none', 404, 'not-found'],
     ['/anomalies?sort=windows', 400, 'invalid-input'],
     ['/anomalies?cursor=abc', 400, 'invalid-input'],
