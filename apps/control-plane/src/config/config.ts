@@ -133,6 +133,8 @@ export const databaseConfigSchema = z.object({
   DROVER_DATABASE_POOL: z.coerce.number().int().min(4).max(200).default(20),
   /** Samples older than this are removed; 0 keeps them. */
   DROVER_RETENTION: durationBetween(0, 100 * 365 * DAY_MS).default(0),
+  /** Events older than this are removed; who resumes behind them goes on with the oldest that is kept. 0 keeps them. */
+  DROVER_EVENT_RETENTION: durationBetween(0, 100 * 365 * DAY_MS).default(30 * DAY_MS),
 });
 
 export const queueConfigSchema = z.object({

@@ -5,6 +5,7 @@ import { AccessGuard } from './access.guard.ts';
 import { ApiKeyRepository } from './api-key.repository.ts';
 import { ApiKeyService } from './api-key.service.ts';
 import { AuditRepository } from './audit.repository.ts';
+import { EventUpkeep } from './event-upkeep.service.ts';
 import { EventStreamController } from './event-stream.controller.ts';
 import { FleetRepository } from './fleet.repository.ts';
 import { FleetService } from './fleet.service.ts';
@@ -18,6 +19,7 @@ import { FleetService } from './fleet.service.ts';
     FleetRepository,
     FleetService,
     AccessGuard,
+    EventUpkeep,
     { provide: APP_GUARD, useExisting: AccessGuard },
   ],
   exports: [ApiKeyService, FleetService, AccessGuard],

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { api } from '@drover/contracts';
+import { EventUpkeep } from './event-upkeep.service.ts';
 import { testApp } from '../../test-app.fixture.ts';
 import type { TestApp } from '../../test-app.fixture.ts';
 
@@ -122,6 +123,20 @@ describe('access to the API', () => {
     const second = await key('streamed', 'viewer');
     const more = await readEvents(first.secret, events[1]!.id, 1);
     expect(more.map((event) => event.subject)).toEqual([second.id]);
+  });
+
+  it('forgets events past their retention, and goes on for who comes back from behind it', async () => {
+    await app.request('POST', '/fleets', { id: 'forgetful', name: 'Forgetful' });
+    const { secret } = await key('forgetful', 'admin');
+    const [first] = await readEvents(secret, '0', 1);
+    await app.controlPlane.app
+      .get((await import('../../platform/database/database.ts')).Database)
+      .pool.query(
+        `UPDATE events SET at = now() - interval '31 days' WHERE fleet_id = 'forgetful' AND type = 'fleet.created'`,
+      );
+    expect(await app.controlPlane.app.get(EventUpkeep).run(Date.now())).toBe(1);
+    expect((await readEvents(secret, '0', 1)).map((event) => event.type)).toEqual(['api-key.created']);
+    expect((await readEvents(secret, first!.id, 1)).map((event) => event.type)).toEqual(['api-key.created']);
   });
 
   it('answers 404 and malformed JSON as problem documents', async () => {

@@ -66,6 +66,15 @@ export class EventReader {
     }));
   }
 
+  /** Removes up to `limit` events from before an instant, of all fleets. @returns how many */
+  async forget(before: Date, limit: number): Promise<number> {
+    const { rowCount } = await this.database.pool.query(
+      'DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at < $1 ORDER BY at LIMIT $2)',
+      [before, limit],
+    );
+    return rowCount ?? 0;
+  }
+
   /** The position after everything that can be read now. */
   async end(): Promise<EventPosition> {
     const { rows } = await this.database.pool.query<{ tx: string; id: string }>(
