@@ -70,5 +70,19 @@ describe('the main job', () => {
       (seen) => (seen[0]?.messages ?? 0) > 5,
     );
     expect(faultsOf(boots)).toEqual([]);
+    const { client } = testbed;
+    const { items } = await client.call(api.devices.streams, { params: { device: device! } });
+    const channel = items.find((stream) => stream.name === 'pump')!.channels[0]!;
+    const summary = await client.call(api.devices.measurements, {
+      params: { device: device! },
+      query: { stream: 'pump', channels: [channel], step: 10, limit: 5 },
+    });
+    expect(summary).toMatchObject({ channels: [channel], stepSeconds: 10 });
+    expect(summary.rows.length).toBeGreaterThan(0);
+    for (const { count, min, mean, max } of summary.rows) {
+      expect(count![0]).toBeGreaterThan(0);
+      expect(min![0]!).toBeLessThanOrEqual(mean![0]!);
+      expect(mean![0]!).toBeLessThanOrEqual(max![0]!);
+    }
   });
 });
