@@ -2,6 +2,7 @@ import { API_PREFIX, api, problemSchema } from '@drover/contracts';
 import type { Route } from '@drover/contracts';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { enrolmentOf } from './modules/enrolment/enrolment.fixture.ts';
+import { Database } from './platform/database/database.ts';
 import { testApp } from './test-app.fixture.ts';
 import type { TestApp } from './test-app.fixture.ts';
 
@@ -15,6 +16,8 @@ const ROLES = ['viewer', 'operator', 'admin'] as const;
 type Role = (typeof ROLES)[number];
 
 let app: TestApp;
+const DIGEST = 'a'.repeat(64);
+
 let keys: Record<Role, string>;
 /** Path parameters that exist, so that what is refused is not refused for want of them. */
 let real: Record<string, string>;
@@ -32,9 +35,42 @@ beforeAll(async () => {
   const { device } = await enrolmentOf(app).newDevice();
   await app.request('POST', '/groups', { id: 'static', name: 'Static' });
   await app.request('POST', '/models', { id: 'model', name: 'Model' });
-  real = { fleet: 'default', device, group: 'static', model: 'model', purpose: 'twin' };
+  await addRollout(device);
+  real = {
+    fleet: 'default',
+    device,
+    group: 'static',
+    model: 'model',
+    purpose: 'twin',
+    digest: DIGEST,
+    release: 'rel',
+    rollout: 'rol',
+    execution: 'exe',
+    anomaly: 'ano',
+  };
 });
 afterAll(() => app.stop());
+
+/** What a trained release, its rollout and an anomaly leave in the database. */
+async function addRollout(device: string): Promise<void> {
+  const { pool } = app.controlPlane.app.get(Database);
+  const fleet = `'default'`;
+  for (const sql of [
+    `INSERT INTO releases (fleet_id, id, model_id, version, status, family) VALUES (${fleet}, 'rel', 'model', 1, 'READY', 'pca')`,
+    `INSERT INTO rollouts (fleet_id, id, name, slot, release_id, target, total, status)
+     VALUES (${fleet}, 'rol', 'Rollout', 'pipeline:main', 'rel', '{"kind":"group","group":"static"}', 1, 'PAUSED')`,
+    `INSERT INTO waves (fleet_id, rollout_id, index, size, total) VALUES (${fleet}, 'rol', 0, '{"kind":"count","count":1}', 1)`,
+    `INSERT INTO executions (fleet_id, id, rollout_id, wave, device_id, slot) VALUES (${fleet}, 'exe', 'rol', 0, '${device}', 'pipeline:main')`,
+    `INSERT INTO artifacts (fleet_id, digest, size_bytes, media_type) VALUES (${fleet}, '${DIGEST}', 1, 'text/csv')`,
+    `INSERT INTO anomalies (fleet_id, device_id, id, revision, pipeline, state, started_at, peak_at, peak_score, threshold, windows,
+       contributions, release_id, variant, variant_digest, provider)
+     VALUES (${fleet}, '${device}', 'ano', 1, 'main', 'open', to_timestamp(8.64e12), now(), 1, 1, 1, '[]', 'rel', 'fp32', '${DIGEST}', 'cpu')`,
+    `INSERT INTO rejects (fleet_id, device_id, topic, code, message, payload, size_bytes)
+     VALUES (${fleet}, '${device}', 't', 'c', 'm', '', 0)`,
+    `INSERT INTO streams (fleet_id, device_id, name, channels) VALUES (${fleet}, '${device}', 's', '{a}')`,
+  ])
+    await pool.query(sql);
+}
 
 interface Asked {
   readonly key?: string | undefined;
@@ -94,6 +130,23 @@ describe.each(ROUTES.map((route) => [route.id, route] as const))('%s', (_, route
 
   it('refuses every role below its own', async () => {
     for (const role of rolesBelow(route.access)) expect((await ask(route, { key: keys[role] })).status).toBe(403);
+  });
+
+  it('answers as the contract says', async () => {
+    if (route.method !== 'GET' || typeof route.response === 'string' || route.id === 'releases.manifest') return;
+    const answer = await ask(route, { key: app.adminKey, query: required(route).slice(1) });
+    expect(answer.status, answer.text).toBe(route.status);
+    const body: unknown = JSON.parse(answer.text);
+    expect(route.response.parse(body), 'nothing that the contract does not name').toEqual(body);
+    const { items } = body as { items?: readonly unknown[] };
+    if (items) expect(items.length).toBeGreaterThan(0);
+  });
+
+  it('knows nothing of what belongs to another fleet', async () => {
+    if (!route.path.includes(':') || route.access === 'instance') return;
+    // Of a list of one thing in another, too: the thing it is of is not there.
+    const answer = await ask(route, { key: keys.admin, body: bodyOf(route), query: required(route).slice(1) });
+    expect(answer.status, answer.text).toBe(404);
   });
 
   it('answers nonsense in its path by a problem of the caller', async () => {
