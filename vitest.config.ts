@@ -18,6 +18,9 @@ export default defineConfig({
           include: ['{apps,libs,bench,tools}/**/*.spec.ts'],
           exclude: never,
           pool: 'forks',
+          // Most tests wait for a database, a broker or a process more than they compute.
+          maxWorkers: '100%',
+          sequence: { groupOrder: 0 },
           testTimeout: 20_000,
           hookTimeout: 60_000,
         },
@@ -30,6 +33,7 @@ export default defineConfig({
           exclude: [...never, 'test/long/**'],
           pool: 'forks',
           fileParallelism: false,
+          sequence: { groupOrder: 1 },
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },
