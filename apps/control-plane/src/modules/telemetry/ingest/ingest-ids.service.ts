@@ -30,9 +30,15 @@ export class IngestIds implements BeforeApplicationShutdown {
   readonly #stopping = new AbortController();
   readonly #patience = { patienceMs: PATIENCE_MS, signal: this.#stopping.signal };
   #devices = new BoundedCache<DeviceKeys>(DEVICES);
+  #generation = 0;
   readonly #asking = new Map<string, Promise<number | undefined>>();
 
   constructor(private readonly repository: IngestIdsRepository) {}
+
+  /** Rises when everything was forgotten: keys that were found before may not be used any more. */
+  get generation(): number {
+    return this.#generation;
+  }
 
   knownBoot(device: string, bootId: string): number | undefined {
     return this.#devices.get(device)?.boots.get(bootId);
@@ -76,6 +82,7 @@ export class IngestIds implements BeforeApplicationShutdown {
 
   /** After the connection was lost: it may be another database, restored from a backup, that answers next. */
   forget(): void {
+    this.#generation += 1;
     this.#devices = new BoundedCache(DEVICES);
   }
 

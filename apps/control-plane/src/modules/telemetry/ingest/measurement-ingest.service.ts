@@ -11,19 +11,23 @@ import { GroupCommit } from './group-commit.ts';
 import { IngestIds } from './ingest-ids.service.ts';
 import { IngestMetrics } from './ingest-metrics.ts';
 import { InvalidMessageError } from './invalid-message.ts';
-import { parseMeasurement } from './measurement-message.ts';
+import type { Reading } from './measurement-form.ts';
+import { MeasurementForms } from './measurement-forms.ts';
+import { isBatch, parseMeasurement } from './measurement-message.ts';
 import { rejectOf, rejectOfError } from './reject-reasons.ts';
 import { SampleBatch } from './sample-batch.ts';
 import type { SampleKeys } from './sample-batch.ts';
 import { SampleRepository } from './sample.repository.ts';
 
 /**
- * Measurements, from the message to the commit. The way of a message whose boot and stream are known has no `await`: it is parsed,
- * checked, written into the batch's bytes, and answered by the batch's promise.
+ * Measurements, from the message to the commit. The way of a message whose boot and stream are known has no `await`: it is read,
+ * written into the batch's bytes, and answered by the batch's promise.
  */
 @Injectable()
 export class MeasurementIngest implements OnApplicationShutdown {
   readonly #commits: GroupCommit<SampleBatch>;
+  #forms = new MeasurementForms();
+  #generation = 0;
 
   constructor(
     private readonly ids: IngestIds,
@@ -48,6 +52,13 @@ export class MeasurementIngest implements OnApplicationShutdown {
 
   /** Resolves when the message's samples are committed, or set aside. */
   handle(message: DeviceMessage): Promise<void> {
+    if (this.#generation !== this.ids.generation) {
+      this.#generation = this.ids.generation;
+      this.#forms = new MeasurementForms();
+    }
+    const form = this.#forms.find(message.topic);
+    const reading = form?.read(message.payload);
+    if (reading) return this.#add(message, form!.keys, reading);
     let content: SampleMessage | BatchMessage;
     try {
       content = parseMeasurement(message.payload);
@@ -59,14 +70,16 @@ export class MeasurementIngest implements OnApplicationShutdown {
     const boot = this.ids.knownBoot(device, content.bootId);
     const stream = this.ids.knownStream(device, streamOf(message), content.channels);
     if (boot === undefined || stream === undefined) return this.#handleUnknown(message, content);
-    return this.#add(message, { stream, boot }, content);
+    const keys = { stream, boot };
+    if (!isBatch(content)) this.#forms.learn(message.topic, message.payload, content, keys);
+    return this.#add(message, keys, content);
   }
 
   async onApplicationShutdown(): Promise<void> {
     await this.#commits.stop();
   }
 
-  #add(message: DeviceMessage, keys: SampleKeys, content: SampleMessage | BatchMessage): Promise<void> {
+  #add(message: DeviceMessage, keys: SampleKeys, content: Reading | BatchMessage): Promise<void> {
     try {
       this.#commits.batch.add(message, keys, content);
     } catch (error) {

@@ -1,7 +1,7 @@
-import type { BatchMessage, SampleMessage } from '@drover/contracts';
+import type { BatchMessage } from '@drover/contracts';
 import type { DeviceMessage } from '../../../platform/broker/device-gateway.ts';
 import type { Batch } from './group-commit.ts';
-import { isBatch } from './measurement-message.ts';
+import type { Reading } from './measurement-form.ts';
 
 /**
  * Rows of `samples` in the binary form of PostgreSQL's array type `samples[]` (array_send, record_send), written as they come: one
@@ -66,10 +66,10 @@ export class SampleBatch implements Batch {
     return this.#length;
   }
 
-  add(message: DeviceMessage, keys: SampleKeys, content: SampleMessage | BatchMessage): void {
+  add(message: DeviceMessage, keys: SampleKeys, content: Reading | BatchMessage): void {
     const start = this.#length;
     const rowsBefore = this.#rows;
-    if (isBatch(content)) this.#addColumns(keys, content);
+    if ('columns' in content) this.#addColumns(keys, content);
     else this.#addSample(keys, content);
     this.messages.push({ message, start, rows: this.#rows - rowsBefore });
   }
@@ -104,7 +104,7 @@ export class SampleBatch implements Batch {
     return part;
   }
 
-  #addSample(keys: SampleKeys, { t, seq, values }: SampleMessage): void {
+  #addSample(keys: SampleKeys, { t, seq, values }: Reading): void {
     let at = this.#beginRow(keys, t, seq, 0, values.length);
     for (let i = 0; i < values.length; i++) at = writeValue(this.#view, at, values[i]!);
     this.#endRow(at);
