@@ -110,11 +110,11 @@ describe('a control plane that cannot start says which and what to do, and leave
 
 describe('the programs', () => {
   it('refuse options that they do not know, with their own exit code', async () => {
-    const file = new URL('../apps/control-plane/bin/drover-control-plane.js', import.meta.url).pathname;
+    const file = new URL('../../apps/control-plane/bin/drover-control-plane.js', import.meta.url).pathname;
     const { code, said } = await failure(new ChildProgram({ name: 'the control plane', file, args: ['--sudo'] }));
     expect(code).toBe(2);
     expect(said).toContain('--sudo');
-    const agent = new URL('../apps/edge-agent/bin/drover-agent.js', import.meta.url).pathname;
+    const agent = new URL('../../apps/edge-agent/bin/drover-agent.js', import.meta.url).pathname;
     const config = join(folder, 'agent.json');
     await writeFile(config, JSON.stringify({ url: 'http://plain', sensors: { a: { type: 'telepathy' } } }));
     const wrong = await failure(new ChildProgram({ name: 'the agent', file: agent, args: ['--config', config] }));
