@@ -156,7 +156,7 @@ describe('the ingest of measurements', () => {
       await new Promise((resolve) => setTimeout(resolve, 40));
       const killed = await admin.$queryRaw<
         object[]
-      >`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'drover' AND pid <> pg_backend_pid()`;
+      >`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'drover' AND pid <> pg_backend_pid()`;
       cut += killed.length;
     }
     await done;
