@@ -28,7 +28,7 @@ describe('the one gateway', () => {
     const first = gateway();
     await first.acquire();
     const cut = await db.database.pool.query(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'drover-gateway'`,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'drover-gateway'`,
     );
     expect(cut.rowCount).toBe(1);
     await eventually(async () => {

@@ -271,7 +271,7 @@ describe('a database that is away', () => {
     const device = await test.device();
     await device.connect({ desiredSeen: { epoch: 1, version: 0 } });
     await test.db.database.pool.query(
-      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()`,
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`,
     );
     await eventually(() => change([device], 'r-after'), 10_000);
     await eventually(
