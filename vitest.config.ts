@@ -5,8 +5,6 @@ import { defineConfig } from 'vitest/config';
 // built programs, which `npm test` builds first.
 const conditions = ['source', ...defaultServerConditions];
 const common = { resolve: { conditions }, ssr: { resolve: { conditions } } };
-// Continuous integration shares its machine: what fails once by the noise of others is tried once more, and reported as such.
-const retry = process.env.CI ? 1 : 0;
 const never = ['**/node_modules/**', '**/dist/**'];
 
 export default defineConfig({
@@ -20,7 +18,6 @@ export default defineConfig({
           include: ['{apps,libs,bench,tools}/**/*.spec.ts'],
           exclude: never,
           pool: 'forks',
-          retry,
           // Most tests wait for a database, a broker or a process more than they compute.
           maxWorkers: '100%',
           sequence: { groupOrder: 0 },
@@ -35,7 +32,6 @@ export default defineConfig({
           include: ['test/**/*.spec.ts'],
           exclude: [...never, 'test/long/**'],
           pool: 'forks',
-          retry,
           fileParallelism: false,
           sequence: { groupOrder: 1 },
           testTimeout: 120_000,
@@ -49,7 +45,6 @@ export default defineConfig({
           include: ['test/long/**/*.spec.ts'],
           exclude: never,
           pool: 'forks',
-          retry,
           fileParallelism: false,
           testTimeout: 600_000,
           hookTimeout: 120_000,
