@@ -1,26 +1,27 @@
-import type { TrainedDetector } from './detector.ts';
-import { largestPcaWindow, trainPca } from './pca/train-pca.ts';
-import type { PcaOptions } from './pca/train-pca.ts';
-import type { WindowSet } from './window-set.ts';
+import { InvalidTrainingOptionsError } from './errors.ts';
+import type { Family, TrainedDetector, TrainingContext, TrainingData } from './detector.ts';
+import { pca } from './pca/train-pca.ts';
+
+/** Every family, in the order in which they are shown. */
+export const FAMILIES: Readonly<Record<string, Family>> = { pca };
 
 /** A model family and its hyperparameters; what is left out is the family's default. */
 export interface FamilySpec {
-  readonly name: 'pca';
-  readonly options?: Partial<PcaOptions>;
+  readonly name: string;
+  readonly options?: Readonly<Record<string, unknown>>;
 }
 
-/** The window that a family uses where none is asked for, in samples. */
-export function defaultWindowOf(family: FamilySpec, channels: number): number {
-  switch (family.name) {
-    case 'pca':
-      return largestPcaWindow(channels);
+/** @throws InvalidTrainingOptionsError for a family that does not exist; as the family's `train` */
+export async function trainFamily(
+  { name, options = {} }: FamilySpec,
+  data: TrainingData,
+  context: TrainingContext,
+): Promise<TrainedDetector> {
+  const family = Object.hasOwn(FAMILIES, name) ? FAMILIES[name] : undefined;
+  if (family === undefined) {
+    throw new InvalidTrainingOptionsError(
+      `There is no model family "${name}"; there are ${Object.keys(FAMILIES).join(', ')}.`,
+    );
   }
-}
-
-/** @param windows normal operation, in the order of time */
-export function trainFamily(family: FamilySpec, windows: WindowSet): TrainedDetector {
-  switch (family.name) {
-    case 'pca':
-      return trainPca(windows, family.options);
-  }
+  return family.train(data, options, context);
 }

@@ -138,6 +138,21 @@ function* cut(recording: Recording, shape: WindowShape, [from, to]: readonly [nu
   }
 }
 
+/** Some rows of a recording, as in `slice`, without its labels: what may be trained on. Nothing is copied. */
+export function recordingRows(
+  { channels, rows, values, timesMs }: Recording,
+  [from, to]: readonly [from: number, to: number] = [0, Infinity],
+): Recording {
+  const end = Math.min(to, rows);
+  const start = Math.min(from, end);
+  return {
+    channels,
+    rows: end - start,
+    values: values.subarray(start * channels.length, end * channels.length),
+    ...(timesMs === undefined ? {} : { timesMs: timesMs.subarray(start, end) }),
+  };
+}
+
 /** The channels that all recordings share. @throws InconsistentRecordingError where they differ, or sizes do not fit */
 export function channelsOf(recordings: readonly Recording[]): readonly string[] {
   const [first] = recordings;

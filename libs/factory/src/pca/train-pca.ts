@@ -1,7 +1,7 @@
-import type { TrainedDetector } from '../detector.ts';
+import type { Family, TrainedDetector } from '../detector.ts';
 import { InvalidTrainingOptionsError, NotEnoughDataError, UnusableDataError } from '../errors.ts';
 import { quantile } from '../quantile.ts';
-import { thinned } from '../window-set.ts';
+import { channelsOf, thinned, windowsOf } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 import { buildPcaGraph } from './pca-graph.ts';
 import { addScatter, combinedIndex, fitComponents, fitNormaliser, normalise } from './pca-model.ts';
@@ -52,6 +52,25 @@ export function largestPcaWindow(channels: number, wanted = 16): number {
   return Math.max(1, Math.min(wanted, Math.floor(MAX_PCA_DIMENSIONS / channels)));
 }
 
+/** What windows of training data are trained to, before it is known how they were cut. */
+export type TrainedPca = Omit<TrainedDetector, 'shape'> & {
+  /** Scores of normal windows by models that had not seen them, ascending. */
+  readonly heldOutScores: Float64Array;
+};
+
+/** Windowed principal components: T² and Q in one index. */
+export const pca: Family<PcaOptions> = {
+  name: 'pca',
+  summary: 'principal components of windows (T² and Q): small, fast, good where channels move together',
+  train({ recordings, window, stride, rateHz, maxGapMs }, options) {
+    const channels = channelsOf(recordings).length;
+    const shape = { window: window ?? largestPcaWindow(channels), stride, rateHz, maxGapMs };
+    const { maxWindows } = { ...DEFAULT_PCA_OPTIONS, ...options };
+    const { heldOutScores: _, ...trained } = trainPca(windowsOf(recordings, shape, undefined, maxWindows), options);
+    return { ...trained, shape };
+  },
+};
+
 /**
  * Trains windowed principal components. Deterministic.
  *
@@ -62,7 +81,7 @@ export function largestPcaWindow(channels: number, wanted = 16): number {
  * @param windows normal operation, in the order of time
  * @throws NotEnoughDataError under 64 windows; UnusableDataError when no channel varies; InvalidTrainingOptionsError
  */
-export function trainPca(windows: WindowSet, partial: Partial<PcaOptions> = {}): TrainedDetector {
+export function trainPca(windows: WindowSet, partial: Partial<PcaOptions> = {}): TrainedPca {
   const options = { ...DEFAULT_PCA_OPTIONS, ...partial };
   refuseImpossible(windows, options);
   const set = thinned(windows, options.maxWindows);
@@ -78,6 +97,8 @@ export function trainPca(windows: WindowSet, partial: Partial<PcaOptions> = {}):
       releaseRatio: options.releaseRatio,
       minLength: options.minLength,
     },
+    warmup: 0,
+    stateReset: 'gap',
     heldOutScores: held.map((score) => score / unit).toSorted(),
     trainedOn: set,
     normal: fit.normal,

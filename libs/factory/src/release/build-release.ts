@@ -4,10 +4,10 @@ import { InvalidInputError, problemsOf } from '@drover/runtime';
 import { UnusableDataError } from '../errors.ts';
 import type { EvaluationRecording } from '../evaluation/evaluate-recording.ts';
 import { injectFaults } from '../evaluation/synthetic-faults.ts';
-import { defaultWindowOf, trainFamily } from '../families.ts';
+import { trainFamily } from '../families.ts';
 import type { FamilySpec } from '../families.ts';
 import { seededRandom } from '../random.ts';
-import { channelsOf, concatWindows, thinned, windowsOf } from '../window-set.ts';
+import { channelsOf, concatWindows, recordingRows, thinned } from '../window-set.ts';
 import type { Recording } from '../window-set.ts';
 import { describeVariant } from './describe-variant.ts';
 import type { Artifact, DescribedVariant, VariantReport } from './describe-variant.ts';
@@ -16,7 +16,7 @@ import { makeFp32, makeInt8, normalWindowsOf } from './make-variants.ts';
 import type { VariantPrecision } from './make-variants.ts';
 import { metricsOf, runTrial } from './measure-variant.ts';
 import type { TrialData } from './measure-variant.ts';
-import { shapeOf } from './signature-of.ts';
+import { samplingOf } from './signature-of.ts';
 import type { ShapeOptions } from './signature-of.ts';
 
 /** A manifest without what only the control plane knows: fleet, model, release and time. */
@@ -63,8 +63,6 @@ export interface BuiltRelease {
 }
 
 const PROBE_WINDOWS = 500;
-/** More are thinned out evenly: bounds memory however long the recordings are. A family may use fewer. */
-const MOST_TRAINING_WINDOWS = 20_000;
 
 /**
  * Trains a model on recordings and makes a release of it: variants, their artifacts, thresholds, golden vectors, metrics.
@@ -83,11 +81,15 @@ export async function buildRelease(options: BuildOptions): Promise<BuiltRelease>
   enter(0, 'preparing');
   const channels = channelsOf([...recordings, ...evaluation.map(({ recording }) => recording)]);
   refuseEmptyChannels(recordings, channels);
-  const shape = shapeOf(recordings, options, defaultWindowOf(family, channels.length));
-  const windows = windowsOf(recordings, shape, options.trainRows, MOST_TRAINING_WINDOWS);
+  const sampling = samplingOf(recordings, options);
 
   enter(10, 'training');
-  const detector = trainFamily(family, windows);
+  const detector = await trainFamily(
+    family,
+    { ...sampling, recordings: recordings.map((recording) => recordingRows(recording, options.trainRows)) },
+    { seed, signal: options.signal },
+  );
+  const { shape } = detector;
 
   enter(50, 'compressing');
   const random = seededRandom(seed);
@@ -117,8 +119,8 @@ export async function buildRelease(options: BuildOptions): Promise<BuiltRelease>
     signature: {
       channels: channels.map((name) => ({ name, unit: options.units?.[name], kind: 'numeric', resampling: 'last' })),
       ...shape,
-      warmup: 0,
-      stateReset: 'gap',
+      warmup: detector.warmup,
+      stateReset: detector.stateReset,
     },
     golden: { count: golden.count, window: floatsToBase64(golden.data) },
     variants: offered.map(({ variant }) => variant),
@@ -132,7 +134,7 @@ export async function buildRelease(options: BuildOptions): Promise<BuiltRelease>
     artifacts: offered.map(({ artifact }) => artifact),
     report: {
       family: detector.family,
-      trainingWindows: windows.count,
+      trainingWindows: detector.trainedOn.count,
       training: detector.summary,
       variants: described.map(({ report }) => report),
       warnings: warningsOf(channels, detector.normal, detector.constantChannels, described),

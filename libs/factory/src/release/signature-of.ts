@@ -13,16 +13,19 @@ export interface ShapeOptions {
 
 const DEFAULT_GAP_SAMPLES = 10;
 
+/** How recordings are cut; without a window, the family decides on it. */
+export type Sampling = Omit<WindowShape, 'window'> & { readonly window?: number };
+
 /**
- * Completes the shape of windows: the rate is one over the median step of the recordings' times (1 Hz without times), and a
+ * Completes how windows are cut: the rate is one over the median step of the recordings' times (1 Hz without times), and a
  * gap is ten samples long.
  *
  * @throws InvalidTrainingOptionsError naming the option; InconsistentRecordingError for times that do not move
  */
-export function shapeOf(recordings: readonly Recording[], options: ShapeOptions, defaultWindow: number): WindowShape {
-  const { window = defaultWindow, stride = 1, rateHz = rateOf(recordings) } = options;
+export function samplingOf(recordings: readonly Recording[], options: ShapeOptions): Sampling {
+  const { window, stride = 1, rateHz = rateOf(recordings) } = options;
   const { maxGapMs = (DEFAULT_GAP_SAMPLES * 1_000) / rateHz } = options;
-  for (const [name, value] of Object.entries({ window, stride })) {
+  for (const [name, value] of Object.entries({ window: window ?? 1, stride })) {
     if (!Number.isInteger(value) || value < 1 || value > 65_536) {
       throw new InvalidTrainingOptionsError(`${name} must be a whole number from 1 to 65536, not ${value}.`);
     }
@@ -31,7 +34,7 @@ export function shapeOf(recordings: readonly Recording[], options: ShapeOptions,
     if (!Number.isFinite(value) || value <= 0)
       throw new InvalidTrainingOptionsError(`${name} must be positive, not ${value}.`);
   }
-  return { window, stride, rateHz, maxGapMs };
+  return { ...(window === undefined ? {} : { window }), stride, rateHz, maxGapMs };
 }
 
 function rateOf(recordings: readonly Recording[]): number {
