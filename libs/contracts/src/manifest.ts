@@ -46,6 +46,15 @@ export const artifactRefSchema = z.object({
   role: z.enum(['model', 'data']),
   digest: digestSchema,
   sizeBytes: z.number().int().positive(),
+  /** How the artifact's bytes become the file: as they are, or by Zstandard, where zeros of a pruned model would be sent. */
+  encoding: z.enum(['identity', 'zstd']).default('identity'),
+  /** Of the file, where it is encoded: no more than this is ever unpacked. */
+  decodedSizeBytes: z
+    .number()
+    .int()
+    .positive()
+    .max(4 * 2 ** 30)
+    .optional(),
 });
 export type ArtifactRef = z.infer<typeof artifactRefSchema>;
 
@@ -54,12 +63,35 @@ export const metricsSchema = z.object({
   f1: z.number().min(0).max(1).optional(),
   far: z.number().min(0).max(1).optional(),
   mar: z.number().min(0).max(1).optional(),
+  /** Volume under the surface of precision and recall over buffer lengths (Paparrizos et al., 2022). */
+  vusPr: z.number().min(0).max(1).optional(),
+  /** Of events, each counted once: a labelled interval is found by any alarm in it. */
+  eventPrecision: z.number().min(0).max(1).optional(),
+  eventRecall: z.number().min(0).max(1).optional(),
+  eventF1: z.number().min(0).max(1).optional(),
+  /** Median time from an event's start to its alarm, of the events found. */
+  detectionDelayMs: z.number().min(0).optional(),
+  falseAlarmsPerDay: z.number().min(0).optional(),
+  /** VUS-PR of fp32 less this variant's; negative where this one is better. */
+  vusPrLoss: z.number().min(-1).max(1).optional(),
+  /** Where the figures come from: labelled recordings, or held-out normal ones with faults put in. */
+  measuredOn: z.enum(['labelled', 'synthetic']).optional(),
   /** Share of windows decided as fp32 decides them. */
   agreement: z.number().min(0).max(1).optional(),
   /** Quantiles of the score on normal data, by quantile name (`p50`, `p99`). */
   scoreQuantiles: z.record(z.string().max(16), z.number()).optional(),
 });
 export type Metrics = z.infer<typeof metricsSchema>;
+
+/** What running a variant takes, counted on its graph. */
+export const costSchema = z.object({
+  parameters: z.number().int().min(0),
+  /** Multiplications with addition, per window. */
+  multiplyAccumulates: z.number().int().min(0),
+  /** Weights and the largest set of values that are needed at one time, for one window. */
+  peakMemoryBytes: z.number().int().min(0),
+});
+export type Cost = z.infer<typeof costSchema>;
 
 /** float32 little-endian bytes in base64. */
 export const floatsSchema = z.base64().max(2 * 2 ** 20);
@@ -80,12 +112,13 @@ export const variantSchema = z.object({
   /** Unique in the release, e.g. `int8`. */
   name: idSchema,
   precision: precisionSchema,
-  /** Size class of the network: `full`, `pruned-50`, `student`. */
+  /** Size class of the network: `full`, `pruned-50` (neurons taken out), `sparse-50` (weights set to zero), `student`. */
   size: idSchema.default('full'),
   runtime: z.literal('onnxruntime'),
   artifacts: z.array(artifactRefSchema).min(1).max(16),
   policy: decisionPolicySchema,
   metrics: metricsSchema,
+  cost: costSchema.optional(),
   golden: goldenOutputsSchema,
   /** Providers in the order to try; the CPU is always the last resort. */
   providers: z.array(z.string().max(32)).max(8).optional(),

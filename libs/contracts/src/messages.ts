@@ -103,6 +103,13 @@ export const benchmarkMessageSchema = deliverySchema.extend({
     p50Us: z.number(),
     p95Us: z.number(),
     p99Us: z.number(),
+    /** Resident memory of the process while the variant was loaded. */
+    memoryBytes: z.number().int().min(0).optional(),
+    /** Of the hottest thermal zone, before and after; null where the board tells none. */
+    temperature: z.object({ beforeC: z.number(), afterC: z.number() }).nullable().optional(),
+    /** Whether the device took this variant, and why or why not. */
+    chosen: z.boolean().optional(),
+    reason: z.string().max(200).optional(),
     at: epochMsSchema,
   }),
 });
@@ -177,5 +184,12 @@ export const commandSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('erase'), id: idSchema }),
   /** Ask for the certificate to be renewed now. */
   z.object({ type: z.literal('renew'), id: idSchema }),
+  /** Send every raw sample of a pipeline's sensor for a while, on a stream named by the command's id. */
+  z.object({
+    type: z.literal('capture'),
+    id: idSchema,
+    pipeline: idSchema,
+    durationMs: z.number().int().min(1_000).max(86_400_000),
+  }),
 ]);
 export type Command = z.infer<typeof commandSchema>;

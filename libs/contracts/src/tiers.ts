@@ -60,6 +60,6 @@ export const TIER_PRECISION_ORDER: Record<Tier, readonly Precision[]> = {
   mcu: ['int8', 'int4'],
 };
 
-export const PRECISIONS = ['fp32', 'fp16', 'int8', 'int4'] as const;
+export const PRECISIONS = ['fp32', 'fp16', 'int8', 'int8-dynamic', 'int4'] as const;
 export const precisionSchema = z.enum(PRECISIONS);
 export type Precision = z.infer<typeof precisionSchema>;

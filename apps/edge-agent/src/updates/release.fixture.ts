@@ -124,7 +124,7 @@ export class ReleaseSource {
       precision: 'fp32',
       size: 'full',
       runtime: 'onnxruntime',
-      artifacts: [{ role: 'model', ...this.#put(bytes) }],
+      artifacts: [{ role: 'model', encoding: 'identity', ...this.#put(bytes) }],
       policy: { kind: 'threshold', threshold: 50, releaseRatio: 0.8, minLength: 1 },
       metrics: {},
       golden: {

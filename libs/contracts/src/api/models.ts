@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { digestSchema, idSchema, instantSchema, nameSchema } from '../ids.ts';
-import { manifestSchema, metricsSchema, decisionPolicySchema } from '../manifest.ts';
+import { costSchema, decisionPolicySchema, manifestSchema, metricsSchema } from '../manifest.ts';
+import { refusalSchema } from '../compression-contract.ts';
+import { modelCardSchema } from '../model-card.ts';
 import { precisionSchema } from '../tiers.ts';
+import { tierChoiceSchema } from './benchmarks.ts';
 import { defineRoutes, pageOf, pageQuerySchema, sortBy } from './route.ts';
 
 export const modelSchema = z.object({
@@ -42,40 +45,7 @@ export const modelRoutes = defineRoutes('models', {
   },
 });
 
-/** What to train from: recordings uploaded as artifacts (CSV), or measurements that a device has sent. */
-export const trainingSourceSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('recordings'), artifacts: z.array(digestSchema).min(1).max(64) }),
-  z.object({
-    kind: z.literal('measurements'),
-    device: idSchema,
-    stream: idSchema,
-    from: instantSchema.optional(),
-    to: instantSchema.optional(),
-  }),
-]);
-export type TrainingSource = z.infer<typeof trainingSourceSchema>;
-
-export const trainingSchema = z.object({
-  family: z.enum(['pca']).default('pca'),
-  source: trainingSourceSchema,
-  /** Labelled recordings (CSV artifacts) to measure the release on; never trained on. */
-  evaluation: z.array(digestSchema).max(64).default([]),
-  /** Train on the first rows of each recording only. */
-  trainRows: z.number().int().min(32).optional(),
-  window: z.number().int().min(1).max(1_024).optional(),
-  stride: z.number().int().min(1).max(1_024).optional(),
-  /** Share of the variance that the principal components keep. */
-  explainedVariance: z.number().gt(0).lt(1).optional(),
-  seed: z
-    .number()
-    .int()
-    .min(0)
-    .max(2 ** 31 - 1)
-    .default(1),
-});
-export type Training = z.infer<typeof trainingSchema>;
-
-export const RELEASE_STATUSES = ['BUILDING', 'READY', 'FAILED'] as const;
+export const RELEASE_STATUSES = ['BUILDING', 'READY', 'FAILED', 'CANCELED'] as const;
 
 export const releaseVariantSchema = z.object({
   name: idSchema,
@@ -85,20 +55,22 @@ export const releaseVariantSchema = z.object({
   sizeBytes: z.number().int(),
   policy: decisionPolicySchema,
   metrics: metricsSchema,
+  cost: costSchema.nullable(),
+  /** False for a variant that breaks the compression contract: kept to look at, never offered to a device. */
+  offered: z.boolean(),
+  /** Each term of the contract that it breaks. */
+  refusals: z.array(refusalSchema),
 });
+export type ReleaseVariant = z.infer<typeof releaseVariantSchema>;
 
 export const releaseSchema = z.object({
   id: idSchema,
   model: idSchema,
   version: z.number().int(),
   status: z.enum(RELEASE_STATUSES),
-  /** 0 to 1 while BUILDING. */
-  progress: z.number(),
-  phase: z.string(),
-  /** Why it FAILED. */
-  error: z.object({ code: z.string(), message: z.string() }).nullable(),
+  /** What made it: `builds` tells how far it is, or why it failed. */
+  build: idSchema.nullable(),
   family: z.string(),
-  training: trainingSchema.nullable(),
   manifestDigest: digestSchema.nullable(),
   variants: z.array(releaseVariantSchema),
   createdAt: instantSchema,
@@ -120,15 +92,6 @@ export const releaseRoutes = defineRoutes('releases', {
     response: pageOf(releaseSchema),
     status: 200,
   },
-  create: {
-    method: 'POST',
-    path: '/releases',
-    summary: 'Train a release of a model; poll it or follow `release.*` events',
-    access: 'operator',
-    body: z.object({ model: idSchema, training: trainingSchema }),
-    response: releaseSchema,
-    status: 202,
-  },
   get: {
     method: 'GET',
     path: '/releases/:release',
@@ -143,6 +106,38 @@ export const releaseRoutes = defineRoutes('releases', {
     summary: 'The signed manifest',
     access: 'viewer',
     response: z.object({ kind: z.literal('manifest'), payload: manifestSchema, signatures: z.array(z.unknown()) }),
+    status: 200,
+  },
+  variants: {
+    method: 'GET',
+    path: '/releases/:release/variants',
+    summary: 'The variants, also those that the compression contract refuses, with what they cost and lose',
+    access: 'viewer',
+    response: z.object({ items: z.array(releaseVariantSchema) }),
+    status: 200,
+  },
+  card: {
+    method: 'GET',
+    path: '/releases/:release/card',
+    summary: 'The model card: data, family, hyperparameters, metrics, variants, limits',
+    access: 'viewer',
+    response: modelCardSchema,
+    status: 200,
+  },
+  cardText: {
+    method: 'GET',
+    path: '/releases/:release/card.md',
+    summary: 'The model card as Markdown',
+    access: 'viewer',
+    response: 'bytes',
+    status: 200,
+  },
+  choices: {
+    method: 'GET',
+    path: '/releases/:release/choices',
+    summary: 'What the devices of each tier measured and chose',
+    access: 'viewer',
+    response: z.object({ items: z.array(tierChoiceSchema) }),
     status: 200,
   },
 });

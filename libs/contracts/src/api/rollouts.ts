@@ -37,6 +37,10 @@ export const createRolloutSchema = z
       .min(1)
       .max(100)
       .default([{ kind: 'percent', percent: 100 }]),
+    /** The one variant that every device shall run; by default each chooses among those offered by measuring them. */
+    variant: idSchema.optional(),
+    /** Variants that lose more VUS-PR than this against fp32 are not offered, though the release's contract allows them. */
+    accuracyBudget: z.number().min(0).max(1).optional(),
     /** Share of a wave's executions that may end without success, in per cent; over it the rollout stops. */
     failureThresholdPercent: z.number().min(0).max(100).default(0),
     /** Time one step may take while the device is online and working on it. */

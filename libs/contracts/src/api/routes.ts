@@ -1,5 +1,8 @@
 import { apiKeyRoutes, auditRoutes, eventRoutes, fleetRoutes, keyRoutes } from './access.ts';
 import { anomalyRoutes, deviceRoutes, enrolmentTokenRoutes, groupRoutes, rejectRoutes, tierRoutes } from './devices.ts';
+import { benchmarkRoutes } from './benchmarks.ts';
+import { buildRoutes } from './builds.ts';
+import { captureRoutes, datasetRoutes } from './datasets.ts';
 import { artifactRoutes, modelRoutes, releaseRoutes } from './models.ts';
 import { executionRoutes, rolloutRoutes } from './rollouts.ts';
 
@@ -17,7 +20,11 @@ export const api = {
   rejects: rejectRoutes,
   anomalies: anomalyRoutes,
   models: modelRoutes,
+  datasets: datasetRoutes,
+  captures: captureRoutes,
+  builds: buildRoutes,
   releases: releaseRoutes,
+  benchmarks: benchmarkRoutes,
   artifacts: artifactRoutes,
   rollouts: rolloutRoutes,
   executions: executionRoutes,

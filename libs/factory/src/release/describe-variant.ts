@@ -46,7 +46,7 @@ export async function describeVariant(
       precision,
       size: 'full',
       runtime: 'onnxruntime',
-      artifacts: [{ role: 'model', digest, sizeBytes: bytes.length }],
+      artifacts: [{ role: 'model', digest, sizeBytes: bytes.length, encoding: 'identity' }],
       policy,
       metrics,
       golden: await goldenOutputs(bytes, golden, precision),

@@ -16,6 +16,7 @@ const TOLERANCES: Record<Precision, { absolute: number; relative: number }> = {
   fp32: { absolute: 0.003, relative: 0.003 },
   fp16: { absolute: 0.02, relative: 0.02 },
   int8: { absolute: 0.02, relative: 0.02 },
+  'int8-dynamic': { absolute: 0.02, relative: 0.02 },
   int4: { absolute: 0.02, relative: 0.02 },
 };
 
