@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { DroverClient } from '@drover/client';
 import { api } from '@drover/contracts';
-import type { Device, FleetEvent, Release, Rollout } from '@drover/contracts';
+import type { Build, Device, FleetEvent, Release, Rollout } from '@drover/contracts';
 import { poolCounts, pointMetrics } from '@drover/detection';
 import { OperationError, sleep } from '@drover/runtime';
 import { describeEvent } from './demo-narration.ts';
@@ -147,17 +147,23 @@ export class Demo {
     options: { seed: number; explainedVariance?: number },
   ): Promise<Release> {
     const source = { kind: 'recordings', artifacts } as const;
-    const training = { source, evaluation, ...options, ...(trainRows === undefined ? {} : { trainRows }) };
-    return this.#waitForRelease(await this.#client.call(api.releases.create, { body: { model: id, training } }));
+    const { seed, ...hyperparameters } = options;
+    const training = { source, seed, options: hyperparameters, ...(trainRows === undefined ? {} : { trainRows }) };
+    return this.#waitForBuild(
+      await this.#client.call(api.builds.create, {
+        body: { model: id, training, evaluation: { artifacts: evaluation } },
+      }),
+    );
   }
 
-  #waitForRelease(created: Release): Promise<Release> {
-    return this.#until(`release ${created.id} to be built`, async () => {
-      const release = await this.#client.call(api.releases.get, { params: { release: created.id } });
-      if (release.status === 'FAILED')
-        throw new DemoFailedError(`The release could not be built: ${release.error?.message}`);
-      return release.status === 'READY' ? release : undefined;
+  async #waitForBuild({ id }: Build): Promise<Release> {
+    const ended = await this.#until(`build ${id} to end`, async () => {
+      const build = await this.#client.call(api.builds.get, { params: { build: id } });
+      if (build.status === 'FAILED' || build.status === 'CANCELED')
+        throw new DemoFailedError(`The build ended as ${build.status}: ${build.error?.message ?? build.phase}`);
+      return build.status === 'SUCCEEDED' ? build : undefined;
     });
+    return this.#client.call(api.releases.get, { params: { release: ended.release } });
   }
 
   #describe(release: Release): void {
@@ -259,8 +265,8 @@ export class Demo {
       return rows.length >= HOST_ROWS ? true : undefined;
     });
     await this.#client.call(api.models.create, { body: { id: 'host', name: 'Host' } });
-    const release = await this.#waitForRelease(
-      await this.#client.call(api.releases.create, {
+    const release = await this.#waitForBuild(
+      await this.#client.call(api.builds.create, {
         body: {
           model: 'host',
           training: { source: { kind: 'measurements', device: host.id, stream: HOST_PIPELINE }, window: HOST_WINDOW },
