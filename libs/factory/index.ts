@@ -9,8 +9,8 @@ export { FAMILIES, trainFamily } from './src/families.ts';
 export type { FamilySpec } from './src/families.ts';
 export { DEFAULT_PCA_OPTIONS, largestPcaWindow, MAX_PCA_DIMENSIONS, trainPca } from './src/pca/train-pca.ts';
 export type { PcaOptions } from './src/pca/train-pca.ts';
-export { quantizeInt8 } from './src/quantization/quantize-int8.ts';
-export type { Int8Report } from './src/quantization/quantize-int8.ts';
+export { quantizeInt8 } from './src/compression/quantize-int8.ts';
+export type { Int8Report } from './src/compression/quantize-int8.ts';
 export { buildRelease, manifestDraftSchema } from './src/release/build-release.ts';
 export type {
   BuildOptions,
@@ -22,7 +22,7 @@ export type {
 export type { Artifact, VariantReport } from './src/release/describe-variant.ts';
 export { floatsToBase64 } from './src/release/golden-vectors.ts';
 export type { VariantPrecision } from './src/release/make-variants.ts';
-export { inspectOptimised } from './src/release/variant-checks.ts';
-export type { OptimisedGraphReport } from './src/release/variant-checks.ts';
+export { inspectOptimised } from './src/compression/inspect-optimised.ts';
+export type { OptimisedGraphReport } from './src/compression/inspect-optimised.ts';
 export { recordingRows, windowsOf } from './src/window-set.ts';
 export type { Recording, WindowRows, WindowSet, WindowShape } from './src/window-set.ts';

@@ -4,8 +4,8 @@ import { parameterCount } from '@drover/onnx';
 import type { WindowSet } from '../window-set.ts';
 import { goldenOutputs } from './golden-vectors.ts';
 import type { MadeVariant, VariantPrecision } from './make-variants.ts';
-import { inspectOptimised } from './variant-checks.ts';
-import type { OptimisedGraphReport } from './variant-checks.ts';
+import { inspectOptimised } from '../compression/inspect-optimised.ts';
+import type { OptimisedGraphReport } from '../compression/inspect-optimised.ts';
 
 export interface Artifact {
   /** SHA-256, lower-case hexadecimal. */

@@ -5,8 +5,8 @@ import type { TrainedDetector } from '../detector.ts';
 import { scoreWindows } from '../detector-session.ts';
 import { injectFaults } from '../evaluation/synthetic-faults.ts';
 import { quantile } from '../quantile.ts';
-import { quantizeInt8 } from '../quantization/quantize-int8.ts';
-import type { Int8Report } from '../quantization/quantize-int8.ts';
+import { quantizeInt8 } from '../compression/quantize-int8.ts';
+import type { Int8Report } from '../compression/quantize-int8.ts';
 import { concatWindows, selectWindows, thinned } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { scoreWindows } from '../detector-session.ts';
 import { UnsupportedGraphError } from '../errors.ts';
 import { seededRandom } from '../random.ts';
-import { inspectOptimised } from '../release/variant-checks.ts';
+import { inspectOptimised } from './inspect-optimised.ts';
 import type { WindowSet } from '../window-set.ts';
 import { chooseRange, rangeBetween } from './activation-range.ts';
 import { quantizeInt8 } from './quantize-int8.ts';
