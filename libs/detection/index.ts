@@ -7,4 +7,5 @@ export * from './src/quantile-ring.ts';
 export * from './src/resampler.ts';
 export * from './src/signature.ts';
 export * from './src/threshold-policy.ts';
+export * from './src/vus.ts';
 export * from './src/window-builder.ts';
