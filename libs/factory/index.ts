@@ -1,3 +1,5 @@
+export { combineDetectors, combineGraphs } from './src/combine-graphs.ts';
+export type { GraphPart } from './src/combine-graphs.ts';
 export type { Family, TrainedDetector, TrainingContext, TrainingData } from './src/detector.ts';
 export { scoreWindows } from './src/detector-session.ts';
 export type { DetectorOutputs } from './src/detector-session.ts';
