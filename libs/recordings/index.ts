@@ -1,7 +1,10 @@
 export * from './src/bundled.ts';
 export { parseTime } from './src/cells.ts';
+export type * from './src/dataset-report.ts';
 export * from './src/errors.ts';
 export * from './src/find-recordings.ts';
+export { inspectRecordings } from './src/inspect-recording.ts';
+export type { InspectedFile } from './src/inspect-recording.ts';
 export { findLabelWindows, isInWindows } from './src/label-windows.ts';
 export type { LabelWindow } from './src/label-windows.ts';
 export * from './src/load-recording.ts';

@@ -36,6 +36,8 @@ const CALENDAR =
 const SMALLEST_MS = 1e11;
 const SMALLEST_US = 1e14;
 const SMALLEST_NS = 1e17;
+/** Of JavaScript's dates. */
+const LARGEST_TIME_MS = 8.64e15;
 
 /**
  * Reads a time as milliseconds since the Unix epoch. Calendar dates as in ISO 8601 or with a space; without a zone they are
@@ -44,7 +46,10 @@ const SMALLEST_NS = 1e17;
  * @returns undefined for what is no time, dates that do not exist included
  */
 export function parseTime(text: string): number | undefined {
-  if (NUMBER.test(text)) return fromEpoch(Number(text));
+  if (NUMBER.test(text)) {
+    const timeMs = fromEpoch(Number(text));
+    return Math.abs(timeMs) <= LARGEST_TIME_MS ? timeMs : undefined;
+  }
   const match = CALENDAR.exec(text);
   if (match === null) return undefined;
   const [, year, month, day, hour = '0', minute = '0', second = '0', fraction = '', zone] = match;

@@ -54,14 +54,22 @@ export function chooseColumns(header: readonly string[], sample: readonly string
   const cells = (column: number): string[] =>
     sample.map((record) => (record[column] ?? '').trim()).filter((text) => !isMissing(text));
   const decimalComma = names.some((_, i) => i !== time && cells(i).some(hasDecimalComma));
-  const isNumeric = (column: number): boolean =>
-    cells(column).every((text) => parseNumber(text, decimalComma) !== undefined);
+  // Where most cells are numbers, the others are mistakes and are told as such; a column of text is left out.
+  const isNumeric = (column: number): boolean => {
+    const texts = cells(column);
+    const numbers = texts.filter((text) => parseNumber(text, decimalComma) !== undefined).length;
+    return numbers * 2 > texts.length || texts.length === 0;
+  };
   const isFree = (i: number): boolean => i !== time && !labels.includes(i);
   const numeric = names.flatMap((name, i) =>
     isFree(i) && !ROW_NUMBER_NAMES.has(name.toLowerCase()) && isNumeric(i) ? [i] : [],
   );
   const channels = choice.channels === undefined ? numeric : namedChannels(names, choice.channels, isFree);
-  if (channels.length === 0) throw new InvalidRecordingError('No numeric column that could be a channel');
+  if (channels.length === 0) {
+    throw new InvalidRecordingError(
+      'No numeric column that could be a channel: a recording needs at least one column of numbers besides time and labels',
+    );
+  }
   return {
     time,
     anomaly:

@@ -12,6 +12,8 @@ export interface CsvLimits {
   readonly maxColumns: number;
 }
 
+const UNUSABLE_DELIMITERS = new Set(['"', '\n', '\r']);
+
 const HEAD_BYTES = 64 * 2 ** 10;
 
 /**
@@ -47,6 +49,11 @@ async function readHead(path: string): Promise<Buffer> {
  * @throws RecordingUnreadableError, RecordingTooLargeError, InvalidRecordingError
  */
 export async function* readRecords(path: string, delimiter: string, limits: CsvLimits): AsyncGenerator<string[]> {
+  if (delimiter.length !== 1 || UNUSABLE_DELIMITERS.has(delimiter)) {
+    throw new InvalidRecordingError(
+      `${JSON.stringify(delimiter)} cannot separate columns: it must be one character, no quote and no line break`,
+    );
+  }
   const file: Readable = createReadStream(path);
   const parser = parse({
     delimiter,

@@ -1,27 +1,10 @@
 import { parseLabel, parseNumber, parseTime } from './cells.ts';
-import { chooseColumns } from './columns.ts';
-import type { Columns } from './columns.ts';
-import { readRecords, sniffDelimiter } from './csv-records.ts';
-import { InvalidCellError, InvalidRecordingError } from './errors.ts';
-import { findLabelWindows, isInWindows } from './label-windows.ts';
-import type { LabelWindow } from './label-windows.ts';
+import { openTable } from './csv-table.ts';
+import type { CsvTable, RecordingOptions } from './csv-table.ts';
+import { InvalidCellError } from './errors.ts';
+import { isInWindows } from './label-windows.ts';
 
-export interface RecordingOptions {
-  /** Default: found from the header line. */
-  readonly delimiter?: string;
-  /** Name of the column with the time. Default: found. */
-  readonly timestamp?: string;
-  /** Names of label columns besides the well-known ones; they never reach `values`. */
-  readonly labels?: readonly string[];
-  /** Names and order of the channels. Default: every numeric column that is no time and no label. */
-  readonly channels?: readonly string[];
-  /** For a file without times: rows per second, the first at the Unix epoch. */
-  readonly rateHz?: number;
-  /** Default 64 KiB. */
-  readonly maxLineBytes?: number;
-  /** Default 1,024. */
-  readonly maxColumns?: number;
-}
+export type { RecordingOptions } from './csv-table.ts';
 
 export interface RecordingHeader {
   readonly path: string;
@@ -40,6 +23,8 @@ export interface RecordingRow {
   readonly row: number;
   /** Milliseconds since the Unix epoch; times without a zone are UTC. */
   readonly timeMs: number;
+  /** The time as it is in the file; null where the rate gives the times. */
+  readonly timeText: string | null;
   /** One per channel; NaN is missing. */
   readonly values: Float64Array;
   /** 1: anomalous. Undefined where the recording has no labels. */
@@ -52,9 +37,6 @@ export interface Recording extends AsyncIterable<RecordingRow>, AsyncDisposable 
   close(): Promise<void>;
 }
 
-/** Rows that are looked at to tell what the columns are. */
-const SAMPLE_ROWS = 64;
-
 /**
  * Opens a CSV recording (SKAB and NAB files as they are, and any other with a header line) and streams its rows with
  * bounded memory.
@@ -63,44 +45,19 @@ const SAMPLE_ROWS = 64;
  *   iterating also InvalidCellError, which names row and column
  */
 export async function readRecording(path: string, options: RecordingOptions = {}): Promise<Recording> {
-  const delimiter = options.delimiter ?? (await sniffDelimiter(path));
-  const records = readRecords(path, delimiter, {
-    maxLineBytes: options.maxLineBytes ?? 64 * 2 ** 10,
-    maxColumns: options.maxColumns ?? 1_024,
-  });
-  try {
-    const first = await records.next();
-    if (first.done === true) throw new InvalidRecordingError(`${path} is empty`);
-    const names = first.value.map((name) => name.trim());
-    const sample: string[][] = [];
-    while (sample.length < SAMPLE_ROWS) {
-      const next = await records.next();
-      if (next.done === true) break;
-      sample.push(next.value);
-    }
-    const columns = chooseColumns(names, sample, { ...options, timeOptional: options.rateHz !== undefined });
-    const windows = columns.anomaly === null ? await findLabelWindows(path) : undefined;
-    const header = headerOf(path, delimiter, names, columns, windows);
-    return new CsvRecording(
-      header,
-      rowsOf(sample, records, { names, columns, windows, rateHz: options.rateHz }),
-      records,
-    );
-  } catch (error) {
-    await records.return(undefined);
-    throw error;
-  }
+  const table = await openTable(path, options);
+  return new CsvRecording(headerOf(table), rowsOf(table, options.rateHz), table);
 }
 
 class CsvRecording implements Recording {
   readonly header: RecordingHeader;
   readonly #rows: AsyncGenerator<RecordingRow>;
-  readonly #records: AsyncGenerator<string[]>;
+  readonly #table: CsvTable;
 
-  constructor(header: RecordingHeader, rows: AsyncGenerator<RecordingRow>, records: AsyncGenerator<string[]>) {
+  constructor(header: RecordingHeader, rows: AsyncGenerator<RecordingRow>, table: CsvTable) {
     this.header = header;
     this.#rows = rows;
-    this.#records = records;
+    this.#table = table;
   }
 
   [Symbol.asyncIterator](): AsyncIterator<RecordingRow> {
@@ -109,7 +66,7 @@ class CsvRecording implements Recording {
 
   async close(): Promise<void> {
     await this.#rows.return(undefined);
-    await this.#records.return(undefined);
+    await this.#table.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -117,66 +74,47 @@ class CsvRecording implements Recording {
   }
 }
 
-interface RowSource {
-  readonly names: readonly string[];
-  readonly columns: Columns;
-  readonly windows: readonly LabelWindow[] | undefined;
-  readonly rateHz: number | undefined;
-}
-
-async function* rowsOf(
-  sample: readonly string[][],
-  records: AsyncGenerator<string[]>,
-  source: RowSource,
-): AsyncGenerator<RecordingRow> {
+async function* rowsOf(table: CsvTable, rateHz: number | undefined): AsyncGenerator<RecordingRow> {
   try {
     let row = 0;
-    for (const record of sample) yield rowOf(record, (row += 1), source);
-    for await (const record of records) yield rowOf(record, (row += 1), source);
+    for await (const record of table.records) yield rowOf(record, (row += 1), table, rateHz);
   } finally {
-    await records.return(undefined);
+    await table.close();
   }
 }
 
-function rowOf(record: readonly string[], row: number, source: RowSource): RecordingRow {
-  const { names, columns, windows } = source;
-  const cell = (column: number): string => record[column]!.trim();
-  const timeMs = timeOf(record, row, source);
-  const values = new Float64Array(columns.channels.length);
-  columns.channels.forEach((column, c) => {
-    const value = parseNumber(cell(column), columns.decimalComma);
-    if (value === undefined) throw new InvalidCellError(row, names[column]!, cell(column), 'a number');
+function rowOf(record: readonly string[], row: number, table: CsvTable, rateHz: number | undefined): RecordingRow {
+  const { names, columns, windows } = table;
+  const timeText = columns.time === null ? null : record[columns.time]!;
+  const timeMs = columns.time === null ? ((row - 1) * 1_000) / rateHz! : timeOf(timeText!, row, names[columns.time]!);
+  const { channels } = columns;
+  const values = new Float64Array(channels.length);
+  for (let c = 0; c < channels.length; c += 1) {
+    const text = record[channels[c]!]!.trim();
+    const value = parseNumber(text, columns.decimalComma);
+    if (value === undefined) throw new InvalidCellError(row, names[channels[c]!]!, text, 'a number');
     values[c] = value;
-  });
+  }
   let label: 0 | 1 | undefined;
   if (columns.anomaly !== null) {
-    label = parseLabel(cell(columns.anomaly));
-    if (label === undefined) {
-      throw new InvalidCellError(row, names[columns.anomaly]!, cell(columns.anomaly), 'a label (0 or 1)');
-    }
+    const text = record[columns.anomaly]!.trim();
+    label = parseLabel(text);
+    if (label === undefined) throw new InvalidCellError(row, names[columns.anomaly]!, text, 'a label (0 or 1)');
   } else if (windows !== undefined) {
     label = isInWindows(windows, timeMs) ? 1 : 0;
   }
-  return { row, timeMs, values, label };
+  return { row, timeMs, timeText, values, label };
 }
 
-function timeOf(record: readonly string[], row: number, { names, columns, rateHz }: RowSource): number {
-  if (columns.time === null) return ((row - 1) * 1_000) / rateHz!;
-  const text = record[columns.time]!.trim();
-  const timeMs = parseTime(text);
+function timeOf(text: string, row: number, column: string): number {
+  const timeMs = parseTime(text.trim());
   if (timeMs === undefined) {
-    throw new InvalidCellError(row, names[columns.time]!, text, 'a time (like 2026-01-31 08:00:00, or epoch seconds)');
+    throw new InvalidCellError(row, column, text.trim(), 'a time (like 2026-01-31 08:00:00, or epoch seconds)');
   }
   return timeMs;
 }
 
-function headerOf(
-  path: string,
-  delimiter: string,
-  names: readonly string[],
-  columns: Columns,
-  windows: readonly LabelWindow[] | undefined,
-): RecordingHeader {
+function headerOf({ path, delimiter, names, columns, windows }: CsvTable): RecordingHeader {
   const named = (list: readonly number[]): string[] => list.map((column) => names[column]!);
   const byColumn = columns.anomaly === null ? null : 'column';
   return {
