@@ -35,7 +35,7 @@ export interface CsvTable {
   /** Label windows in a file beside the data, where no column has labels. */
   readonly windows: readonly LabelWindow[] | undefined;
   /** The header not counted. */
-  readonly records: AsyncGenerator<string[]>;
+  readonly records: AsyncGenerator<readonly string[][]>;
   close(): Promise<void>;
 }
 
@@ -58,18 +58,14 @@ export async function openTable(path: string, options: RecordingOptions = {}): P
     maxColumns: options.maxColumns ?? 1_024,
   });
   try {
-    const first = await records.next();
-    if (first.done === true) throw new InvalidRecordingError(`${path} is empty`);
-    const names = first.value.map((name) => name.trim());
-    const sample: string[][] = [];
-    while (sample.length < columnRows) {
-      const next = await records.next();
-      if (next.done === true) break;
-      sample.push(next.value);
-    }
+    const begun = await readAtLeast(records, columnRows + 1);
+    const [header, ...rows] = begun;
+    if (header === undefined) throw new InvalidRecordingError(`${path} is empty`);
+    const names = header.map((name) => name.trim());
+    const sample = rows.slice(0, columnRows);
     const columns = chooseColumns(names, sample, { ...options, timeOptional: rateHz !== undefined });
     const windows = columns.anomaly === null ? await findLabelWindows(path) : undefined;
-    const all = withSample(sample, records);
+    const all = withBegun(rows, records);
     const close = async (): Promise<void> => {
       await all.return(undefined);
       // A generator that was never begun does not run its `finally`.
@@ -82,9 +78,23 @@ export async function openTable(path: string, options: RecordingOptions = {}): P
   }
 }
 
-async function* withSample(sample: readonly string[][], records: AsyncGenerator<string[]>): AsyncGenerator<string[]> {
+/** What is wrong further on is thrown to whoever reads that far, not to who opens the file. */
+async function readAtLeast(records: AsyncGenerator<readonly string[][]>, count: number): Promise<string[][]> {
+  const begun: string[][] = [];
+  while (begun.length < count) {
+    const next = await records.next();
+    if (next.done === true) break;
+    begun.push(...next.value);
+  }
+  return begun;
+}
+
+async function* withBegun(
+  begun: readonly string[][],
+  records: AsyncGenerator<readonly string[][]>,
+): AsyncGenerator<readonly string[][]> {
   try {
-    yield* sample;
+    if (begun.length > 0) yield begun;
     yield* records;
   } finally {
     await records.return(undefined);

@@ -15,9 +15,6 @@ export interface InspectedFile {
   readonly path: string;
 }
 
-/** Rows between two looks at the signal. */
-const ROWS_PER_LOOK = 4_096;
-
 /**
  * Reads recordings from end to end and says what is in them, and what is wrong with them. Streamed: memory does not grow
  * with the number of rows (each file costs its columns' statistics and a histogram of its time steps, from which the
@@ -61,9 +58,9 @@ async function inspectFile(
   const scan = new TableScan(table);
   let stopped: string | undefined;
   try {
-    for await (const record of table.records) {
-      if (scan.rows % ROWS_PER_LOOK === 0) signal?.throwIfAborted();
-      scan.add(record);
+    for await (const records of table.records) {
+      signal?.throwIfAborted();
+      for (const record of records) scan.add(record);
     }
   } catch (error) {
     if (!(error instanceof CallerError)) throw error;

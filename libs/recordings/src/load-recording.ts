@@ -35,17 +35,19 @@ export async function loadRecording(path: string, options: LoadOptions = {}): Pr
   let values = new Float32Array(1_024 * width);
   let labels = new Uint8Array(1_024);
   let rows = 0;
-  for await (const row of recording) {
-    if (rows === maxRows) throw new RecordingTooLargeError(`${path} has more than ${maxRows} rows`);
-    if (rows === timesMs.length) {
-      timesMs = grown(timesMs, new Float64Array(rows * 2));
-      values = grown(values, new Float32Array(rows * 2 * width));
-      labels = grown(labels, new Uint8Array(rows * 2));
+  for await (const batch of recording.batches()) {
+    if (rows + batch.length > maxRows) throw new RecordingTooLargeError(`${path} has more than ${maxRows} rows`);
+    while (rows + batch.length > timesMs.length) {
+      timesMs = grown(timesMs, new Float64Array(timesMs.length * 2));
+      values = grown(values, new Float32Array(values.length * 2));
+      labels = grown(labels, new Uint8Array(labels.length * 2));
     }
-    timesMs[rows] = row.timeMs;
-    values.set(row.values, rows * width);
-    labels[rows] = row.label ?? 0;
-    rows += 1;
+    for (const row of batch) {
+      timesMs[rows] = row.timeMs;
+      values.set(row.values, rows * width);
+      labels[rows] = row.label ?? 0;
+      rows += 1;
+    }
   }
   return {
     header: recording.header,

@@ -73,6 +73,24 @@ describe('reading a recording', () => {
     expect((await loadRecording(path)).channels).toEqual(['a', 'b']);
   });
 
+  it('takes any delimiter that it is given, and gives each time as it is in the file', async () => {
+    const path = await file('when^a\n2020-01-01T00:00Z^1\n 1577836860 ^2\n');
+    const recording = await readRecording(path, { delimiter: '^' });
+    const rows = [];
+    for await (const { timeMs, timeText } of recording) rows.push({ timeMs, timeText });
+    expect(rows).toEqual([
+      { timeMs: Date.UTC(2020, 0, 1), timeText: '2020-01-01T00:00Z' },
+      { timeMs: Date.UTC(2020, 0, 1, 0, 1), timeText: ' 1577836860 ' },
+    ]);
+  });
+
+  it('keeps duplicate and backward times, and values that are missing or too large, as rows of their own', async () => {
+    const path = await file('time,a\n2020-01-02,1\n2020-01-02,\n2020-01-01,1e999\n');
+    const { timesMs, values } = await loadRecording(path);
+    expect([...timesMs].map((timeMs) => timeMs - Date.UTC(2020, 0, 1))).toEqual([86_400_000, 86_400_000, 0]);
+    expect([...values]).toEqual([1, Number.NaN, Number.POSITIVE_INFINITY]);
+  });
+
   it('reads decimal commas, a byte-order mark, CRLF and quotes', async () => {
     const path = await file('\uFEFFtimestamp;"a ""x"""\r\n2020-01-01;"1,5"\r\n\r\n2020-01-02;2\r\n');
     const recording = await loadRecording(path);
@@ -128,7 +146,18 @@ describe('reading a recording', () => {
     ['two columns of one name', 'time,a,a\n2020-01-01,1,2', {}, /Two columns are called "a"/],
     ['nothing numeric', 'time,a\n2020-01-01,x', {}, /No numeric column/],
     ['a short row', 'time,a,b\n2020-01-01,1,2\n2020-01-02,1', {}, /Row 2 has 2 columns, the header has 3/],
-    ['an open quote', 'time,a\n2020-01-01,"1\n', {}, /After row 1: Quote Not Closed/],
+    ['an open quote', 'time,a\n2020-01-01,1\n2020-01-02,"1\n', {}, /After row 1: a quote is opened and never closed/],
+    ['text after a quote', 'time,a\n2020-01-01,"1"x\n', {}, /After row 0: Invalid Closing Quote/],
+    ['a delimiter that is none', 'time,a\n2020-01-01,1', { delimiter: '"' }, /cannot separate columns/],
+    ['a rate that is none', 'a\n1', { rateHz: 0 }, /must be a positive number/],
+    [
+      'text among numbers',
+      'time,a\n2020-01-01,1\n2020-01-02,2\n2020-01-03,x',
+      {},
+      /Row 3, column "a": "x" is not a number/,
+    ],
+    ['a missing time', 'time,a\n2020-01-01,1\n,2', {}, /Row 2, column "time": "" is not a time/],
+    ['a time beyond all calendars', 'time,a\n1,1\n1e300,2', {}, /Row 2, column "time": "1e300" is not a time/],
     ['a bad time', 'time,a\n2020-01-01,1\n2020-02-31,1', {}, /Row 2, column "time": "2020-02-31" is not a time/],
     ['a bad label', 'time,a,label\n2020-01-01,1,maybe', {}, /Row 1, column "label"/],
     ['an unknown time column', 'time,a\n2020-01-01,1', { timestamp: 'when' }, /There is no column "when"/],

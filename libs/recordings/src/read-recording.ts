@@ -34,6 +34,8 @@ export interface RecordingRow {
 /** An opened recording: read its rows once, or close it. */
 export interface Recording extends AsyncIterable<RecordingRow>, AsyncDisposable {
   readonly header: RecordingHeader;
+  /** The same rows, some at a time: faster where there are many. */
+  batches(): AsyncGenerator<readonly RecordingRow[]>;
   close(): Promise<void>;
 }
 
@@ -51,21 +53,25 @@ export async function readRecording(path: string, options: RecordingOptions = {}
 
 class CsvRecording implements Recording {
   readonly header: RecordingHeader;
-  readonly #rows: AsyncGenerator<RecordingRow>;
+  readonly #batches: AsyncGenerator<readonly RecordingRow[]>;
   readonly #table: CsvTable;
 
-  constructor(header: RecordingHeader, rows: AsyncGenerator<RecordingRow>, table: CsvTable) {
+  constructor(header: RecordingHeader, batches: AsyncGenerator<readonly RecordingRow[]>, table: CsvTable) {
     this.header = header;
-    this.#rows = rows;
+    this.#batches = batches;
     this.#table = table;
   }
 
-  [Symbol.asyncIterator](): AsyncIterator<RecordingRow> {
-    return this.#rows;
+  async *[Symbol.asyncIterator](): AsyncGenerator<RecordingRow> {
+    for await (const rows of this.#batches) yield* rows;
+  }
+
+  batches(): AsyncGenerator<readonly RecordingRow[]> {
+    return this.#batches;
   }
 
   async close(): Promise<void> {
-    await this.#rows.return(undefined);
+    await this.#batches.return(undefined);
     await this.#table.close();
   }
 
@@ -74,10 +80,23 @@ class CsvRecording implements Recording {
   }
 }
 
-async function* rowsOf(table: CsvTable, rateHz: number | undefined): AsyncGenerator<RecordingRow> {
+async function* rowsOf(table: CsvTable, rateHz: number | undefined): AsyncGenerator<readonly RecordingRow[]> {
+  let row = 0;
   try {
-    let row = 0;
-    for await (const record of table.records) yield rowOf(record, (row += 1), table, rateHz);
+    for await (const records of table.records) {
+      const rows: RecordingRow[] = [];
+      let problem: unknown;
+      for (const record of records) {
+        try {
+          rows.push(rowOf(record, (row += 1), table, rateHz));
+        } catch (error) {
+          problem = error;
+          break;
+        }
+      }
+      if (rows.length > 0) yield rows;
+      if (problem !== undefined) throw problem;
+    }
   } finally {
     await table.close();
   }
