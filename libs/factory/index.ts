@@ -2,10 +2,19 @@ export { combineDetectors, combineGraphs } from './src/combine-graphs.ts';
 export type { GraphPart } from './src/combine-graphs.ts';
 export type { Family, TrainedDetector, TrainingContext, TrainingData } from './src/detector.ts';
 export { scoreWindows } from './src/detector-session.ts';
-export type { DetectorOutputs } from './src/detector-session.ts';
+export type { DetectorOutputs, DetectorShape } from './src/detector-session.ts';
 export * from './src/errors.ts';
-export { alarmsOf, countsOf, scoreRecording } from './src/evaluation/evaluate-recording.ts';
-export type { EvaluationRecording, RecordingScores } from './src/evaluation/evaluate-recording.ts';
+export { injectRecordingFaults, RECORDING_FAULT_KINDS } from './src/evaluation/recording-faults.ts';
+export type {
+  FaultyRecording,
+  RecordingFault,
+  RecordingFaultKind,
+  RecordingFaultOptions,
+} from './src/evaluation/recording-faults.ts';
+export { alarmsOf, countsOf, firstCountedRow, replayPolicy } from './src/evaluation/replay.ts';
+export type { EvaluationRecording, Replay } from './src/evaluation/replay.ts';
+export { scoreRecording } from './src/evaluation/score-recording.ts';
+export type { RecordingScores } from './src/evaluation/score-recording.ts';
 export { FAULT_KINDS, injectFaults } from './src/evaluation/synthetic-faults.ts';
 export { FAMILIES, trainFamily } from './src/families.ts';
 export type { FamilySpec } from './src/families.ts';

@@ -1,16 +1,28 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { DetectorSignature } from '@drover/detection';
+import { DetectorSession, loadOnnxRuntime } from '@drover/inference';
 import { decodeModel, encodeModel } from '@drover/onnx';
 import type { ValidModel } from '@drover/onnx';
 import ort from 'onnxruntime-node';
 import { BrokenModelError } from './errors.ts';
-import type { WindowSet } from './window-set.ts';
+import type { WindowSet, WindowShape } from './window-set.ts';
+
+/** How a detector is run: what of the manifest's signature is not the channels. */
+export interface DetectorShape extends WindowShape {
+  /** Windows after a start or gap that are not acted on. Default 0. */
+  readonly warmup?: number;
+  /** When state starts from zeros again. Default `gap`. */
+  readonly stateReset?: 'never' | 'gap';
+}
 
 /** What a detector says of N windows. */
 export interface DetectorOutputs {
-  /** `[N]` (one signal) */
+  /** `[N, S]` */
   readonly score: Float32Array;
+  /** S */
+  readonly signals: number;
   /** `[N, C]` */
   readonly contributions: Float32Array;
 }
@@ -24,7 +36,65 @@ const SESSION_OPTIONS: ort.InferenceSession.SessionOptions = {
 };
 const BATCH = 256;
 
-/** Runs `use` with a session on the model and frees it afterwards. @throws BrokenModelError when it does not load */
+/**
+ * The agent's own session on a model, with a batch of a fixed size where the model has no state. Release it.
+ *
+ * @throws InvalidGraphError, DetectorContractError
+ */
+export async function openDetector(
+  model: Uint8Array,
+  shape: DetectorShape,
+  channels: readonly string[],
+): Promise<{ session: DetectorSession; signature: DetectorSignature }> {
+  const signature: DetectorSignature = {
+    warmup: 0,
+    stateReset: 'gap',
+    ...shape,
+    channels: channels.map((name) => ({ name, kind: 'numeric', resampling: 'last' })),
+  };
+  const options = { providers: ['cpu'], batch: BATCH };
+  return { session: await DetectorSession.open(loadOnnxRuntime(), model, signature, options), signature };
+}
+
+/** @throws BrokenModelError */
+export function refuseNoNumbers(values: Float32Array): void {
+  if (!values.every(Number.isFinite)) throw new BrokenModelError('The model gives scores that are no numbers.');
+}
+
+/**
+ * Score and contributions of every window, each for itself: with state, each from empty state.
+ *
+ * @throws BrokenModelError when the model gives NaN or infinities; as `openDetector`
+ */
+export async function scoreWindows(model: Uint8Array, set: WindowSet): Promise<DetectorOutputs> {
+  const { window, channels, count } = set;
+  const names = Array.from({ length: channels }, (_, c) => `c${c}`);
+  const { session } = await openDetector(model, { window, stride: 1, rateHz: 1, maxGapMs: 1_000 }, names);
+  try {
+    const { batch, signals } = session;
+    const size = window * channels;
+    const score = new Float32Array(count * signals);
+    const contributions = new Float32Array(count * channels);
+    for (let at = 0; at < count; at += batch) {
+      const some = Math.min(batch, count - at);
+      session.resetState();
+      session.window.set(set.data.subarray(at * size, (at + some) * size));
+      await session.run();
+      score.set(session.score.subarray(0, some * signals), at * signals);
+      contributions.set(session.contributions.subarray(0, some * channels), at * channels);
+    }
+    refuseNoNumbers(score);
+    return { score, signals, contributions };
+  } finally {
+    await session.release();
+  }
+}
+
+/**
+ * Runs `use` with a bare session, for what is no detector: graphs whose inner values are outputs. Frees it afterwards.
+ *
+ * @throws BrokenModelError when it does not load
+ */
 export async function withSession<T>(
   model: Uint8Array,
   use: (session: ort.InferenceSession) => Promise<T>,
@@ -41,24 +111,6 @@ export async function withSession<T>(
     await session.release();
   }
 }
-
-/** Score and contributions of every window. @throws BrokenModelError when the model fails, or gives NaN or infinities */
-export function scoreWindows(model: Uint8Array, set: WindowSet): Promise<DetectorOutputs> {
-  return withSession(model, (session) => scoreInSession(session, set));
-}
-
-/** The same in a session that is open already. */
-export async function scoreInSession(session: ort.InferenceSession, set: WindowSet): Promise<DetectorOutputs> {
-  const score = new Float32Array(set.count);
-  const contributions = new Float32Array(set.count * set.channels);
-  await eachBatch(session, set, ['score', 'contributions'], (outputs, at) => {
-    score.set(outputs.score!, at);
-    contributions.set(outputs.contributions!, at * set.channels);
-  });
-  if (!score.every(Number.isFinite)) throw new BrokenModelError('The model gives scores that are no numbers.');
-  return { score, contributions };
-}
-
 /** Feeds the windows in batches and hands each batch's named float outputs to `visit`, with the index of its first window. */
 export async function eachBatch(
   session: ort.InferenceSession,

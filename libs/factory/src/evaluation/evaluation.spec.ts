@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { FIXTURE_SHAPE, machineRecording } from '../machine.fixture.ts';
 import { seededRandom } from '../random.ts';
 import { windowsOf } from '../window-set.ts';
-import { agreementOf, alarmsOf, countsOf } from './evaluate-recording.ts';
+import { agreementOf, alarmsOf, countsOf } from './replay.ts';
 import { injectFaults } from './synthetic-faults.ts';
 
 const POLICY = { kind: 'threshold', threshold: 1, releaseRatio: 0.5, minLength: 1 } as const;
@@ -12,6 +12,7 @@ describe('alarms over a recording', () => {
     ends: Int32Array.of(2, 4, 6, 8),
     restarts: new Int32Array(0),
     scores: Float32Array.of(0, 2, 0.6, 0.1),
+    signals: 1,
   };
 
   it('hold between windows, with hysteresis', () => {

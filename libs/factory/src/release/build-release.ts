@@ -2,7 +2,7 @@ import { manifestSchema } from '@drover/contracts';
 import type { Manifest } from '@drover/contracts';
 import { InvalidInputError, problemsOf } from '@drover/runtime';
 import { UnusableDataError } from '../errors.ts';
-import type { EvaluationRecording } from '../evaluation/evaluate-recording.ts';
+import type { EvaluationRecording } from '../evaluation/replay.ts';
 import { injectFaults } from '../evaluation/synthetic-faults.ts';
 import { trainFamily } from '../families.ts';
 import type { FamilySpec } from '../families.ts';

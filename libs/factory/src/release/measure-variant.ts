@@ -1,8 +1,10 @@
 import type { Metrics } from '@drover/contracts';
 import { pointMetrics, poolCounts } from '@drover/detection';
 import { scoreWindows } from '../detector-session.ts';
-import { agreementOf, alarmsOf, countsOf, scoreRecording } from '../evaluation/evaluate-recording.ts';
-import type { EvaluationRecording, RecordingScores } from '../evaluation/evaluate-recording.ts';
+import { agreementOf, alarmsOf, countsOf } from '../evaluation/replay.ts';
+import type { EvaluationRecording } from '../evaluation/replay.ts';
+import { scoreRecording } from '../evaluation/score-recording.ts';
+import type { RecordingScores } from '../evaluation/score-recording.ts';
 import { quantileOfSorted } from '../quantile.ts';
 import type { WindowSet, WindowShape } from '../window-set.ts';
 import type { MadeVariant } from './make-variants.ts';
