@@ -1,10 +1,17 @@
+export * from './src/attributes.ts';
 export * from './src/data-types.ts';
 export * from './src/errors.ts';
 export * from './src/float16.ts';
 export * from './src/graph-builder.ts';
 export * from './src/inspect.ts';
+export { LOWEST_OPSET, lowerOpset } from './src/lower-opset.ts';
+export * from './src/message-makers.ts';
 export type * from './src/messages.ts';
 export * from './src/model-validation.ts';
 export * from './src/model.codec.ts';
+export { inferShapes } from './src/shapes/infer-shapes.ts';
+export type { ShapeInferenceOptions } from './src/shapes/infer-shapes.ts';
+export { sizeOf } from './src/shapes/inferred-value.ts';
+export type { InferredValue } from './src/shapes/inferred-value.ts';
 export * from './src/tensor.ts';
 export type { DecodeLimits } from './src/wire-codec.ts';

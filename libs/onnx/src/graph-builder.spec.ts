@@ -2,8 +2,9 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { DataType } from './data-types.ts';
 import { InvalidGraphError, InvalidModelError } from './errors.ts';
-import { float, GraphBuilder } from './graph-builder.ts';
+import { GraphBuilder } from './graph-builder.ts';
 import { operatorCounts, parameterCount } from './inspect.ts';
+import { float } from './message-makers.ts';
 import { decodeModel, encodeModel } from './model.codec.ts';
 import { float16, float32, int64 } from './tensor.ts';
 

@@ -1,25 +1,11 @@
-import { AttributeType } from './data-types.ts';
 import type { DataType } from './data-types.ts';
 import { InvalidGraphError } from './errors.ts';
-import type { AttributeProto, GraphProto, NodeProto, TensorProto, ValueInfoProto } from './messages.ts';
+import { lowerOpset } from './lower-opset.ts';
+import { nodeProto, valueInfo } from './message-makers.ts';
+import type { Attributes, DimensionSpec } from './message-makers.ts';
+import type { GraphProto, TensorProto } from './messages.ts';
 import { validateModel } from './model-validation.ts';
 import type { ValidModel } from './model.codec.ts';
-
-/** Marks an attribute as float: a bare number is an integer attribute, so that `axis: 1` and `alpha: float(1)` differ. */
-export class FloatAttribute {
-  readonly values: number | readonly number[];
-  constructor(values: number | readonly number[]) {
-    this.values = values;
-  }
-}
-export function float(values: number | readonly number[]): FloatAttribute {
-  return new FloatAttribute(values);
-}
-
-export type AttributeValue = number | readonly number[] | string | FloatAttribute | { readonly tensor: TensorProto };
-export type Attributes = Readonly<Record<string, AttributeValue>>;
-/** A size, or the name of a dynamic dimension. */
-export type DimensionSpec = number | string;
 
 export interface NodeOptions {
   /** Names of the outputs. Left out: one output with a generated name. */
@@ -29,7 +15,7 @@ export interface NodeOptions {
 }
 
 export interface BuildOptions {
-  /** Version of the standard operator set. */
+  /** Version of the standard operator set. Left out: 17 where the operators are in it, else 21. */
   readonly opset?: number;
   readonly irVersion?: number;
   /** Further operator sets by domain. */
@@ -39,12 +25,15 @@ export interface BuildOptions {
   readonly metadata?: Readonly<Record<string, string>>;
 }
 
+const NEWEST_OPSET = 21;
+
 /**
  * Builds a graph in the order of execution. Every method returns the name of the value it made, so calls nest:
  *
  *     const z = graph.node('Div', [graph.node('Sub', [x, mean]), deviation]);
  *
- * Opset 21 and IR version 10 by default: what ONNX Runtime 1.18 and later read, with QDQ for all integer types.
+ * Nodes are written as operator set 21 has them (IR version 10, ONNX Runtime 1.18 and later). Unless a version is asked
+ * for, the model is lowered to operator set 17 where that is possible, so that older runtimes read it too.
  */
 export class GraphBuilder {
   readonly #name: string;
@@ -97,7 +86,7 @@ export class GraphBuilder {
   /** @throws InvalidModelError when the graph is not complete */
   build(options: BuildOptions = {}): ValidModel {
     const {
-      opset = 21,
+      opset = NEWEST_OPSET,
       irVersion = 10,
       domains = {},
       metadata = {},
@@ -117,7 +106,7 @@ export class GraphBuilder {
       functions: [],
     };
     validateModel(model);
-    return model;
+    return options.opset === undefined && options.irVersion === undefined ? (lowerOpset(model) ?? model) : model;
   }
 
   #define(name: string): string {
@@ -134,54 +123,4 @@ export class GraphBuilder {
     this.#counters.set(hint, count + 1);
     return `${hint}_${count}`;
   }
-}
-
-/** A node message; named after its first output, so that it can be found in a profile. */
-export function nodeProto(
-  opType: string,
-  inputs: readonly string[],
-  outputs: readonly string[],
-  attributes: Attributes = {},
-  domain?: string,
-): NodeProto {
-  return {
-    input: [...inputs],
-    output: [...outputs],
-    name: `${opType}/${outputs[0] ?? ''}`,
-    opType,
-    attribute: Object.entries(attributes).map(([name, value]) => attributeProto(name, value)),
-    ...(domain === undefined ? {} : { domain }),
-  };
-}
-
-/** Type and shape of an input or output. */
-export function valueInfo(name: string, elementType: DataType, dims: readonly DimensionSpec[]): ValueInfoProto {
-  const dim = dims.map((size) => (typeof size === 'number' ? { dimValue: size } : { dimParam: size }));
-  return { name, type: { tensorType: { elemType: elementType, shape: { dim } } } };
-}
-
-function attributeProto(name: string, value: AttributeValue): AttributeProto {
-  const empty: AttributeProto = {
-    name,
-    floats: [],
-    ints: [],
-    strings: [],
-    tensors: [],
-    graphs: [],
-    sparseTensors: [],
-  };
-  if (typeof value === 'number') return { ...empty, type: AttributeType.INT, i: integer(name, value) };
-  if (typeof value === 'string') return { ...empty, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
-  if (value instanceof FloatAttribute) {
-    return typeof value.values === 'number'
-      ? { ...empty, type: AttributeType.FLOAT, f: value.values }
-      : { ...empty, type: AttributeType.FLOATS, floats: [...value.values] };
-  }
-  if ('tensor' in value) return { ...empty, type: AttributeType.TENSOR, t: value.tensor };
-  return { ...empty, type: AttributeType.INTS, ints: value.map((item) => integer(name, item)) };
-}
-
-function integer(name: string, value: number): bigint {
-  if (!Number.isSafeInteger(value)) throw new InvalidGraphError(`${name}: ${value} is no integer; use float().`);
-  return BigInt(value);
 }
