@@ -1,7 +1,8 @@
 export type { BenchmarkOptions, BenchmarkReport } from './src/benchmark.ts';
 export { benchmarkSession } from './src/benchmark.ts';
+export type { PathFault, PathListener } from './src/decision-stage.ts';
 export { DetectionPath } from './src/detection-path.ts';
-export type { PathCounters, PathFault, PathListener, PathOptions, PathState } from './src/detection-path.ts';
+export type { PathCounters, PathOptions, PathState } from './src/detection-path.ts';
 export { checkContract } from './src/detector-contract.ts';
 export type { DetectorContract } from './src/detector-contract.ts';
 export { DetectorSession } from './src/detector-session.ts';
@@ -29,6 +30,8 @@ export { DEFAULT_RUNTIME_PACKAGE, loadOnnxRuntime } from './src/onnx-runtime.ts'
 export type { OnnxRuntime } from './src/onnx-runtime.ts';
 export { openSession } from './src/open-session.ts';
 export type { OpenedSession, ProviderFailure, SessionTuning } from './src/open-session.ts';
+export { openReplaySession, replay, Replay, REPLAY_BATCH } from './src/replay.ts';
+export type { ReplayOptions, ReplayRow, ReplaySource, ReplayTable, VisitDecision } from './src/replay.ts';
 export type {
   Activation,
   DetectorSpec,

@@ -1,7 +1,8 @@
 import type { AnomalyUpdate, DetectorSignature, PolicySpec } from '@drover/detection';
 import { beforeEach, describe, expect, it } from 'vitest';
+import type { PathFault } from './decision-stage.ts';
 import { DetectionPath } from './detection-path.ts';
-import type { PathFault, PathOptions, PathState } from './detection-path.ts';
+import type { PathOptions, PathState } from './detection-path.ts';
 import { DetectorSession } from './detector-session.ts';
 import { SignatureMismatchError } from './errors.ts';
 import { runtime, sampleDetector, sampleSignature } from './sample-detector.fixture.ts';

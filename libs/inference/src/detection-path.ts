@@ -1,39 +1,15 @@
-import {
-  AnomalyTracker,
-  Resampler,
-  WindowBuilder,
-  createPolicy,
-  needsResampling,
-  windowSpecOf,
-} from '@drover/detection';
 import type {
-  AnomalyUpdate,
-  AnyPolicy,
   CloseReason,
-  Decision,
   DetectorSignature,
   PolicySpec,
   PolicyState,
   TrackerState,
   WindowStep,
 } from '@drover/detection';
+import { DecisionStage } from './decision-stage.ts';
+import type { PathListener } from './decision-stage.ts';
 import type { DetectorSession, DetectorState } from './detector-session.ts';
-import { SignatureMismatchError } from './errors.ts';
-
-/** What a path reports while it runs. */
-export interface PathListener {
-  onAnomaly(update: AnomalyUpdate): void;
-  /** A window was decided on. The arguments are reused: copy what you keep. */
-  onDecision?(timeMs: number, decision: Readonly<Decision>, contributions: Float32Array): void;
-  /** A run failed or gave a score that is no number; once until it works again. */
-  onFault?(fault: PathFault): void;
-}
-
-export interface PathFault {
-  readonly code: 'score-invalid' | 'run-failed';
-  readonly message: string;
-  readonly timeMs: number;
-}
+import { SampleIntake } from './sample-intake.ts';
 
 /**
  * All that a path remembers, except for its window: plain values and Float32Arrays, to persist (`node:v8` keeps them as they
@@ -47,6 +23,7 @@ export interface PathState {
 }
 
 export interface PathOptions {
+  /** With a batch of one. */
   readonly session: DetectorSession;
   readonly signature: DetectorSignature;
   readonly policy: PolicySpec;
@@ -71,73 +48,48 @@ export interface PathCounters {
 }
 
 /**
- * The whole way of one detector: sample → window → run → decision → anomaly. The agent's worker and a backtest run the
- * same path. Not reentrant: a `score` must have ended before the next sample is accepted.
+ * The whole way of one detector, live: sample → window → run → decision → anomaly. A backtest goes the same way in batches
+ * (`Replay`). Not reentrant: a `score` must have ended before the next sample is accepted.
  */
 export class DetectionPath {
   readonly #session: DetectorSession;
-  readonly #signature: DetectorSignature;
-  readonly #builder: WindowBuilder;
-  readonly #resampler: Resampler | undefined;
-  readonly #policy: AnyPolicy;
-  readonly #tracker: AnomalyTracker;
-  readonly #listener: PathListener;
-  /** Where each of the model's channels is in a sample. */
-  readonly #columns: Int32Array;
-  readonly #row: Float64Array;
-  /** Time of the last sample before this path's own first, where its state came from elsewhere. */
-  #restoredTimeMs: number;
+  readonly #intake: SampleIntake;
+  readonly #stage: DecisionStage;
+  readonly #resetsAtGap: boolean;
   readonly #restored: boolean;
   #refilling = false;
-  #lastValidMs: number;
-  #faulty = false;
-  #windows = 0;
-  #invalidScores = 0;
-  #failedRuns = 0;
 
   /** @throws SignatureMismatchError when the samples lack a channel of the model */
   constructor(options: PathOptions) {
-    const { session, signature, sourceChannels, sourceRateHz, state } = options;
+    const { session, signature, state } = options;
     this.#session = session;
-    this.#signature = signature;
-    this.#listener = options.listener;
-    this.#columns = columnsOf(signature, sourceChannels);
-    this.#row = new Float64Array(signature.channels.length);
-    this.#builder = new WindowBuilder(windowSpecOf(signature, session.contract.mask));
-    this.#resampler =
-      sourceRateHz !== undefined && needsResampling(sourceRateHz, signature.rateHz)
-        ? new Resampler({
-            resampling: signature.channels.map(({ resampling }) => resampling),
-            sourceRateHz,
-            rateHz: signature.rateHz,
-          })
-        : undefined;
-    this.#policy = createPolicy(options.policy, state?.policy);
-    this.#tracker = new AnomalyTracker({
-      channels: signature.channels.map(({ name }) => name),
+    this.#resetsAtGap = signature.stateReset === 'gap';
+    this.#restored = state !== undefined;
+    this.#intake = new SampleIntake({
+      signature,
+      masked: session.contract.mask,
+      sourceChannels: options.sourceChannels,
+      sourceRateHz: options.sourceRateHz,
+      lastTimeMs: state?.lastTimeMs ?? Number.NaN,
+    });
+    this.#stage = new DecisionStage({
+      signature,
+      policy: options.policy,
       newId: options.newId,
-      ...(options.revisionIntervalMs === undefined ? {} : { revisionIntervalMs: options.revisionIntervalMs }),
-      ...(state === undefined ? {} : { state: state.tracker }),
+      revisionIntervalMs: options.revisionIntervalMs,
+      ...(state === undefined ? {} : { state }),
+      listener: options.listener,
     });
     if (state !== undefined) session.importState(state.detector);
-    this.#restored = state !== undefined;
-    this.#restoredTimeMs = state?.lastTimeMs ?? Number.NaN;
-    this.#lastValidMs = this.#restoredTimeMs;
   }
 
   /** Rows of the source that fill the window and outlast the warm-up. */
   get refillRows(): number {
-    const { window, stride, warmup } = this.#signature;
-    return Math.ceil((window + stride * warmup) * (this.#resampler?.ratio ?? 1));
+    return this.#intake.refillRows;
   }
 
   get counters(): PathCounters {
-    return {
-      ...this.#builder.counters,
-      windows: this.#windows,
-      invalidScores: this.#invalidScores,
-      failedRuns: this.#failedRuns,
-    };
+    return { ...this.#intake.counters, ...this.#stage.counters };
   }
 
   /**
@@ -146,39 +98,30 @@ export class DetectionPath {
    * @param values one per source channel, from `offset` on
    */
   accept(timeMs: number, values: ArrayLike<number>, offset = 0): WindowStep {
-    const columns = this.#columns;
-    const row = this.#row;
-    for (let c = 0; c < columns.length; c += 1) row[c] = values[offset + columns[c]!]!;
-    const resampler = this.#resampler;
-    if (resampler === undefined) return this.#push(timeMs, row);
-    return resampler.push(timeMs, row) ? this.#push(resampler.timeMs, resampler.values) : 'none';
+    const intake = this.#intake;
+    const step = intake.accept(timeMs, values, offset);
+    if (this.#refilling) {
+      if (intake.restarted && !this.#restored && this.#resetsAtGap) this.#session.resetState();
+    } else if (intake.interrupted) {
+      this.#stage.close('gap');
+      if (this.#resetsAtGap) this.#session.resetState();
+    }
+    return step;
   }
 
   /** Runs the model on the window that `accept` announced, and acts on the score unless the model is warming up. */
   async score(step: WindowStep): Promise<void> {
     const session = this.#session;
-    this.#builder.copyWindow(session.window);
-    if (session.mask !== undefined) this.#builder.copyMask(session.mask);
-    if (session.time !== undefined) this.#builder.copyTimes(session.time);
-    const timeMs = this.#builder.lastTimeMs;
+    this.#intake.copyTo(session);
+    const timeMs = this.#intake.lastTimeMs;
     try {
       await session.run();
     } catch (error) {
-      this.#failedRuns += 1;
-      this.#fail({ code: 'run-failed', message: error instanceof Error ? error.message : String(error), timeMs });
+      this.#stage.takeFailure(timeMs, error);
       return;
     }
-    for (let s = 0; s < session.signals; s += 1) {
-      if (Number.isFinite(session.score[s])) continue;
-      this.#invalidScores += 1;
-      // A state that holds a NaN would give nothing else ever after.
-      session.resetState();
-      this.#fail({ code: 'score-invalid', message: `Signal ${s} is ${session.score[s]}`, timeMs });
-      return;
-    }
-    this.#faulty = false;
-    this.#lastValidMs = timeMs;
-    if (step === 'ready') this.#decide(timeMs);
+    // A state that holds a NaN would give nothing else ever after.
+    if (!this.#stage.take(step, timeMs, session.score, session.contributions)) session.resetState();
   }
 
   /**
@@ -194,13 +137,10 @@ export class DetectionPath {
     this.#refilling = true;
     const runs = this.#session.contract.state.length > 0 && !this.#restored;
     try {
-      const rows = await replay((timeMs, values, offset) => {
+      return await replay((timeMs, values, offset) => {
         const step = this.accept(timeMs, values, offset);
         return step !== 'none' && runs ? this.score('warming') : undefined;
       });
-      // From here on the window itself knows when the last sample was.
-      if (rows > 0) this.#restoredTimeMs = Number.NaN;
-      return rows;
     } finally {
       this.#refilling = false;
     }
@@ -208,70 +148,15 @@ export class DetectionPath {
 
   /** Closes an open anomaly: the path ends. */
   close(reason: CloseReason): void {
-    this.#policy.interrupt();
-    this.#tell(this.#tracker.close(reason));
+    this.#stage.close(reason);
   }
 
   exportState(): PathState {
-    const last = this.#builder.lastTimeMs;
+    const last = this.#intake.lastTimeMs;
     return {
       lastTimeMs: Number.isNaN(last) ? null : last,
-      policy: this.#policy.exportState(),
-      tracker: this.#tracker.exportState(),
+      ...this.#stage.exportState(),
       detector: this.#session.exportState(),
     };
   }
-
-  #push(timeMs: number, row: ArrayLike<number>): WindowStep {
-    const step = this.#builder.push(timeMs, row);
-    if (this.#refilling) {
-      if (this.#builder.restarted && !this.#restored && this.#signature.stateReset === 'gap')
-        this.#session.resetState();
-      return step;
-    }
-    // NaN compares as no gap.
-    const late = Math.abs(timeMs - this.#restoredTimeMs) > this.#signature.maxGapMs;
-    this.#restoredTimeMs = Number.NaN;
-    if (this.#builder.restarted || late) this.#interrupt();
-    return step;
-  }
-
-  #decide(timeMs: number): void {
-    const session = this.#session;
-    const decision = this.#policy.decide(session.score);
-    this.#windows += 1;
-    this.#listener.onDecision?.(timeMs, decision, session.contributions);
-    this.#tell(this.#tracker.observe(decision, timeMs, session.contributions));
-  }
-
-  /** What was before does not belong to what comes now. */
-  #interrupt(): void {
-    this.#policy.interrupt();
-    this.#tell(this.#tracker.close('gap'));
-    if (this.#signature.stateReset === 'gap') this.#session.resetState();
-  }
-
-  /** A fault is no anomaly and ends none at once; a lasting one does, because nobody sees whether it goes on. */
-  #fail(fault: PathFault): void {
-    if (fault.timeMs - this.#lastValidMs > this.#signature.maxGapMs) {
-      this.#policy.interrupt();
-      this.#tell(this.#tracker.close('gap'));
-    }
-    if (!this.#faulty) this.#listener.onFault?.(fault);
-    this.#faulty = true;
-  }
-
-  #tell(update: AnomalyUpdate | undefined): void {
-    if (update !== undefined) this.#listener.onAnomaly(update);
-  }
-}
-
-function columnsOf(signature: DetectorSignature, source: readonly string[]): Int32Array {
-  const missing = signature.channels.filter(({ name }) => !source.includes(name)).map(({ name }) => name);
-  if (missing.length > 0) {
-    throw new SignatureMismatchError(`The samples have no channel ${missing.map((name) => `"${name}"`).join(', ')}`, {
-      problems: missing.map((name) => ({ path: `channels.${name}`, message: 'is not in the samples' })),
-    });
-  }
-  return Int32Array.from(signature.channels, ({ name }) => source.indexOf(name));
 }

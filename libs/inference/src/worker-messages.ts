@@ -1,6 +1,7 @@
 import type { AnomalyUpdate, DetectorSignature, PolicySpec, QuantileSummary } from '@drover/detection';
 import type { BenchmarkOptions, BenchmarkReport } from './benchmark.ts';
-import type { PathCounters, PathFault, PathState } from './detection-path.ts';
+import type { PathFault } from './decision-stage.ts';
+import type { PathCounters, PathState } from './detection-path.ts';
 import type { ChannelCalibration } from './detector-session.ts';
 import type { DoorbellMemory } from './doorbell.ts';
 import type { PlainError } from './errors.ts';
