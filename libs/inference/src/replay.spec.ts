@@ -1,4 +1,4 @@
-import type { AnomalyUpdate, PolicySpec } from '@drover/detection';
+import type { AnomalyUpdate, Decision, PolicySpec } from '@drover/detection';
 import { DataType, GraphBuilder, encodeModel, float32, int64 } from '@drover/onnx';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -114,6 +114,34 @@ describe('a replay', () => {
       const cut = await replayed(rows.slice(0, k), {}, 64);
       expect(cut.decisions).toEqual(whole.decisions.slice(0, cut.decisions.length));
       expect(cut.decisions.length).toBe(whole.decisions.filter(({ row }) => row < k).length);
+    }
+  });
+
+  it('decides on nothing before a row, though window and state move on', async () => {
+    const rows = Array.from({ length: 60 }, (_, i) => ({
+      timeMs: i * 1_000,
+      values: [i % 11, i % 2 === 0 ? 20 : -20],
+    }));
+    for (const model of [{}, { stateful: true }]) {
+      const session = await openReplaySession(runtime, sampleDetector({ window: 3, ...model }), signature, {
+        providers: [],
+      });
+      const decisionsFrom = async (
+        decideFrom: number,
+      ): Promise<{ row: number; compared: number; onset: boolean }[]> => {
+        const seen: { row: number; compared: number; onset: boolean }[] = [];
+        const visit = (_time: number, { compared, onset }: Decision, _contributions: unknown, row: number): void =>
+          void seen.push({ row, compared, onset });
+        await replay(session, signature, policy, rows, visit, { decideFrom });
+        return seen;
+      };
+      const whole = await decisionsFrom(0);
+      const late = await decisionsFrom(31);
+      const scores = (list: typeof whole): unknown[] => list.map(({ row, compared }) => [row, compared]);
+      expect(scores(late)).toEqual(scores(whole.filter(({ row }) => row >= 31)));
+      // An alarm that was on before begins anew: nothing is remembered of what was not decided on.
+      expect(late.some(({ onset }) => onset)).toBe(true);
+      await session.release();
     }
   });
 

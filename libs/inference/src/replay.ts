@@ -41,6 +41,11 @@ export interface ReplayOptions {
   readonly sourceChannels?: readonly string[] | undefined;
   /** Where known and clearly above the signature's rate, rows are thinned out as on a device. */
   readonly sourceRateHz?: number | undefined;
+  /**
+   * Index of the first row whose window is decided on. Rows before it (what a model was trained on) fill the window and move
+   * the state, as samples do that an agent refills from. Default 0.
+   */
+  readonly decideFrom?: number | undefined;
   /** Gives anomalies their ids. Default: their number, from 1. */
   readonly newId?: (() => string) | undefined;
   readonly onAnomaly?: ((update: AnomalyUpdate) => void) | undefined;
@@ -86,6 +91,7 @@ export class Replay {
   /** Rows that did not continue what was before, and the place in the run that the next window has. */
   readonly #gaps: { readonly slot: number; readonly row: number }[] = [];
   readonly #onGap: (row: number) => void;
+  readonly #decideFrom: number;
   #row = -1;
   #decidedRow = -1;
 
@@ -95,6 +101,7 @@ export class Replay {
     this.#session = session;
     this.#resetsAtGap = signature.stateReset === 'gap';
     this.#onGap = options.onGap ?? (() => undefined);
+    this.#decideFrom = options.decideFrom ?? 0;
     this.#intake = new SampleIntake({
       signature,
       masked: session.contract.mask,
@@ -144,7 +151,7 @@ export class Replay {
     this.#intake.copyTo(this.#session, slot);
     this.#times[slot] = this.#intake.lastTimeMs;
     this.#rowsOf[slot] = this.#row;
-    steps.push(step);
+    steps.push(this.#row < this.#decideFrom ? 'warming' : step);
     return steps.length === this.#session.batch;
   }
 
