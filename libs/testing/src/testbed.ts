@@ -107,15 +107,15 @@ export class Testbed {
     const { digest } = await client.upload(await readFile(bundledRecordings().normal), 'text/csv');
     await client.call(api.models.create, { body: { id: model, name: model } }).catch(() => undefined);
     const source = { kind: 'recordings' as const, artifacts: [digest] };
-    const { id } = await client.call(api.releases.create, { body: { model, training: { source, window } } });
-    const release = await eventually(
-      `release ${id} to be built`,
-      () => client.call(api.releases.get, { params: { release: id } }),
-      (seen) => seen.status !== 'BUILDING',
+    const { id } = await client.call(api.builds.create, { body: { model, training: { source, window } } });
+    const build = await eventually(
+      `build ${id} to end`,
+      () => client.call(api.builds.get, { params: { build: id } }),
+      (seen) => seen.status !== 'QUEUED' && seen.status !== 'RUNNING',
       { timeoutMs: 60_000, alsoShow: this.controlPlane.tail },
     );
-    if (release.status !== 'READY') throw new OperationError(`release ${id}: ${JSON.stringify(release.error)}`);
-    return release;
+    if (build.status !== 'SUCCEEDED') throw new OperationError(`build ${id}: ${JSON.stringify(build.error)}`);
+    return client.call(api.releases.get, { params: { release: build.release } });
   }
 
   async rollout(body: BodyInputOf<typeof api.rollouts.create>, fleet?: string): Promise<Rollout> {

@@ -147,7 +147,19 @@ export const queueConfigSchema = z.object({
     .optional(),
   /** How often the reconciler derives missing jobs from rows. */
   DROVER_RECONCILE_EVERY: durationBetween(50, DAY_MS).default(5_000),
+  /** Builds at the same time, per process. */
   DROVER_MAX_RELEASE_BUILDS: z.coerce.number().int().min(1).max(16).default(1),
+  /** A build that takes longer has failed. */
+  DROVER_BUILD_TIMEOUT: durationBetween(100, 7 * DAY_MS).default(3_600_000),
+  /** What one build may use, heap and buffers together; a build that needs more has failed. */
+  DROVER_BUILD_MEMORY: sizeBytes
+    .pipe(
+      z
+        .number()
+        .min(64 * 2 ** 20)
+        .max(2 ** 40),
+    )
+    .default(2 * 2 ** 30),
 });
 
 export { flag };

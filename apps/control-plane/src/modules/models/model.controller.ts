@@ -4,14 +4,10 @@ import type { Caller } from '../../platform/http/caller.ts';
 import { Endpoint, TheCaller, ValidInput } from '../../platform/http/endpoint.decorator.ts';
 import type { Input } from '../../platform/http/endpoint.decorator.ts';
 import { ModelService } from './model.service.ts';
-import { ReleaseService } from './releases/release.service.ts';
 
 @Controller()
 export class ModelController {
-  constructor(
-    private readonly models: ModelService,
-    private readonly releases: ReleaseService,
-  ) {}
+  constructor(private readonly models: ModelService) {}
 
   @Endpoint(api.models.list)
   listModels(@ValidInput() input: Input<typeof api.models.list>, @TheCaller() caller: Caller) {
@@ -26,25 +22,5 @@ export class ModelController {
   @Endpoint(api.models.get)
   getModel(@ValidInput() input: Input<typeof api.models.get>, @TheCaller() caller: Caller) {
     return this.models.get(caller.fleet, input.params.model!);
-  }
-
-  @Endpoint(api.releases.list)
-  listReleases(@ValidInput() input: Input<typeof api.releases.list>, @TheCaller() caller: Caller) {
-    return this.releases.list(caller.fleet, input.query);
-  }
-
-  @Endpoint(api.releases.create)
-  createRelease(@ValidInput() input: Input<typeof api.releases.create>, @TheCaller() caller: Caller) {
-    return this.releases.create(caller.fleet, input.body.model, input.body.training);
-  }
-
-  @Endpoint(api.releases.get)
-  getRelease(@ValidInput() input: Input<typeof api.releases.get>, @TheCaller() caller: Caller) {
-    return this.releases.get(caller.fleet, input.params.release!);
-  }
-
-  @Endpoint(api.releases.manifest)
-  getManifest(@ValidInput() input: Input<typeof api.releases.manifest>, @TheCaller() caller: Caller) {
-    return this.releases.manifest(caller.fleet, input.params.release!);
   }
 }

@@ -4,26 +4,40 @@ import { ArtifactController } from './artifacts/artifact.controller.ts';
 import { ArtifactDelivery } from './artifacts/artifact-delivery.ts';
 import { ArtifactRepository } from './artifacts/artifact.repository.ts';
 import { ArtifactService } from './artifacts/artifact.service.ts';
+import { BuildInputs } from './builds/build-inputs.service.ts';
+import { BuildPublication } from './builds/build-publication.service.ts';
+import { BuildRunner } from './builds/build-runner.service.ts';
+import { BuildController } from './builds/build.controller.ts';
+import { BuildProcessor } from './builds/build.processor.ts';
+import { BuildRepository } from './builds/build.repository.ts';
+import { BuildService } from './builds/build.service.ts';
+import { DatasetRepository } from './datasets/dataset.repository.ts';
 import { ModelController } from './model.controller.ts';
 import { ModelRepository } from './model.repository.ts';
 import { ModelService } from './model.service.ts';
-import { ReleaseBuildProcessor } from './releases/release-build.processor.ts';
+import { ReleaseController } from './releases/release.controller.ts';
 import { ReleaseRepository } from './releases/release.repository.ts';
 import { ReleaseService } from './releases/release.service.ts';
 
 @Module({
   imports: [TelemetryModule],
-  controllers: [ModelController, ArtifactController],
+  controllers: [ModelController, ReleaseController, BuildController, ArtifactController],
   providers: [
     ArtifactDelivery,
     ArtifactRepository,
     ArtifactService,
     ModelRepository,
     ModelService,
-    ReleaseBuildProcessor,
+    BuildInputs,
+    BuildProcessor,
+    BuildPublication,
+    BuildRepository,
+    BuildRunner,
+    BuildService,
+    DatasetRepository,
     ReleaseRepository,
     ReleaseService,
   ],
-  exports: [ReleaseRepository, ReleaseService],
+  exports: [ReleaseRepository],
 })
 export class ModelsModule {}

@@ -6,10 +6,11 @@ import { EventOutbox } from '../../platform/events/event-outbox.ts';
 import { Queues } from '../../platform/queue/queues.ts';
 import { ArtifactStore } from '../../platform/storage/artifact-store.ts';
 import { TwinService } from '../devices/twin.service.ts';
+import { candidatesFor } from '../models/candidates/candidate-plan.ts';
 import { ReleaseRepository } from '../models/releases/release.repository.ts';
 import { ExecutionRepository } from './execution.repository.ts';
 import type { Dispatchable, Restorable } from './execution.repository.ts';
-import { candidatesFor, judgeWave } from './rollout-plan.ts';
+import { judgeWave } from './rollout-plan.ts';
 import { RolloutRepository } from './rollout.repository.ts';
 import type { RolloutRow } from './rollout.repository.ts';
 
@@ -184,7 +185,8 @@ export class RolloutEngine {
       rollout.slot,
       DISPATCH_CHUNK,
     );
-    const active = await this.#endImpossible(tx, fleet, release, taken);
+    const candidates = await this.#candidates(tx, rollout, taken);
+    const active = await this.#endImpossible(tx, fleet, taken, candidates);
     const superseded = await this.executions.supersede(
       tx,
       fleet,
@@ -205,7 +207,7 @@ export class RolloutEngine {
     const changes = active.map((execution) => ({
       device: execution.device,
       pipeline: rollout.slot.slice('pipeline:'.length),
-      desired: desiredFor(rollout, release, execution, manifest),
+      desired: desiredFor(rollout, release, execution, manifest, candidates.get(execution.id)!),
       rollback: rollout.rollback,
     }));
     await this.twins.changePipelines(tx, fleet, changes);
@@ -217,18 +219,31 @@ export class RolloutEngine {
     return taken.length;
   }
 
+  /** What each device is offered, by execution. */
+  async #candidates(
+    tx: Transaction,
+    rollout: RolloutRow,
+    taken: readonly Dispatchable[],
+  ): Promise<Map<string, string[]>> {
+    const variants = await this.releases.offered(rollout.fleetId, rollout.releaseId, tx);
+    return new Map(
+      taken.map(({ id, tier, memoryBytes }) => [
+        id,
+        candidatesFor({ tier: tier as Tier, memoryBytes }, variants, rollout),
+      ]),
+    );
+  }
+
   /** Ends what can't be dispatched any more, though it could be when the rollout was created. @returns the others */
   async #endImpossible(
     tx: Transaction,
     fleet: string,
-    release: Release,
     taken: readonly Dispatchable[],
+    candidates: ReadonlyMap<string, readonly string[]>,
   ): Promise<Dispatchable[]> {
     const gone = taken.filter((execution) => execution.state !== 'active').map((execution) => execution.id);
     const active = taken.filter((execution) => execution.state === 'active');
-    const stranded = active.filter(
-      ({ tier, memoryBytes }) => candidatesFor(tier as Tier, memoryBytes, release.variants).length === 0,
-    );
+    const stranded = active.filter((execution) => candidates.get(execution.id)!.length === 0);
     const ended = [
       ...(await this.executions.end(
         tx,
@@ -265,6 +280,7 @@ function desiredFor(
   release: Release,
   execution: Dispatchable,
   manifest: DesiredPipeline['manifest'],
+  candidates: string[],
 ): DesiredPipeline {
   return {
     release: release.id,
@@ -273,7 +289,7 @@ function desiredFor(
     rollout: rollout.id,
     execution: execution.id,
     manifest,
-    candidates: candidatesFor(execution.tier as Tier, execution.memoryBytes, release.variants),
+    candidates,
     calibration: null,
   };
 }

@@ -2,7 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ExecutionStatus } from '@drover/contracts';
 import { EXECUTION_STATUSES } from '@drover/contracts';
-import { candidatesFor, judgeReport, judgeWave, planWaves } from './rollout-plan.ts';
+import { judgeReport, judgeWave, planWaves } from './rollout-plan.ts';
 
 const percent = (value: number) => ({ kind: 'percent', percent: value }) as const;
 const count = (value: number) => ({ kind: 'count', count: value }) as const;
@@ -51,22 +51,6 @@ describe('a wave', () => {
   });
   it('does not count removed and cancelled executions as failures', () => {
     expect(judgeWave({ REMOVED: 5, CANCELED: 5 }, 10, 0)).toEqual({ kind: 'succeeded' });
-  });
-});
-
-describe('candidates', () => {
-  const variants = [
-    { name: 'fp32', precision: 'fp32' },
-    { name: 'int8', precision: 'int8' },
-    { name: 'big', precision: 'fp16', minMemoryBytes: 2 ** 30 },
-  ];
-  it('come in the order of the tier', () => {
-    expect(candidatesFor('pi-4', 2 ** 32, variants)).toEqual(['int8', 'fp32']);
-    expect(candidatesFor('jetson-orin', 2 ** 34, variants)).toEqual(['big', 'fp32', 'int8']);
-  });
-  it('leave out what does not fit into memory, and may be none', () => {
-    expect(candidatesFor('jetson-orin', 2 ** 20, variants)).toEqual(['fp32', 'int8']);
-    expect(candidatesFor('mcu', 2 ** 20, [variants[0]!])).toEqual([]);
   });
 });
 

@@ -1,9 +1,8 @@
-import { TIER_PRECISION_ORDER } from '@drover/contracts';
-import type { ExecutionReport, ExecutionStatus, Tier, WaveSize } from '@drover/contracts';
+import type { ExecutionReport, ExecutionStatus, WaveSize } from '@drover/contracts';
 
 /**
- * Deciding, without doing: how many devices a wave takes, when it has ended, which variants a device is offered, and what a
- * report changes. Pure.
+ * Deciding, without doing: how many devices a wave takes, when it has ended, and what a report
+ * changes. Pure.
  */
 
 /**
@@ -42,24 +41,6 @@ export function judgeWave(counts: Counts, total: number, failureThresholdPercent
   if (failed > 0 && percent > failureThresholdPercent) return { kind: 'failed', failed, percent };
   const unfinished = of('QUEUED') + of('IN_PROGRESS');
   return unfinished > 0 ? { kind: 'running', unfinished } : { kind: 'succeeded' };
-}
-
-export interface OfferedVariant {
-  readonly name: string;
-  readonly precision: string;
-  readonly minMemoryBytes?: number | undefined;
-}
-
-/**
- * The variants that a device of this tier may use, in the order in which the tier prefers precisions. The device picks among
- * them by measuring. Empty where none fits.
- */
-export function candidatesFor(tier: Tier, memoryBytes: number, variants: readonly OfferedVariant[]): string[] {
-  const order = TIER_PRECISION_ORDER[tier] as readonly string[];
-  return variants
-    .filter((variant) => order.includes(variant.precision) && (variant.minMemoryBytes ?? 0) <= memoryBytes)
-    .toSorted((a, b) => order.indexOf(a.precision) - order.indexOf(b.precision))
-    .map((variant) => variant.name);
 }
 
 export interface ExecutionState {

@@ -47,6 +47,8 @@ export class RolloutRepository {
         slot: `pipeline:${input.pipeline}`,
         releaseId: input.release,
         target: input.target,
+        variant: input.variant ?? null,
+        accuracyBudget: input.accuracyBudget ?? null,
         failureThresholdPercent: input.failureThresholdPercent,
         stepTimeoutSeconds: input.stepTimeoutSeconds,
         rollback: input.rollback,

@@ -7,10 +7,11 @@ import type { Transaction } from '../../platform/database/database.ts';
 import { EventOutbox } from '../../platform/events/event-outbox.ts';
 import { ConflictError, NotFoundError } from '../../platform/http/errors.ts';
 import { DeviceSelection } from '../devices/device-selection.service.ts';
+import { candidatesFor } from '../models/candidates/candidate-plan.ts';
 import { ReleaseRepository } from '../models/releases/release.repository.ts';
 import { ExecutionRepository } from './execution.repository.ts';
 import { RolloutEngine } from './rollout-engine.ts';
-import { candidatesFor, planWaves } from './rollout-plan.ts';
+import { planWaves } from './rollout-plan.ts';
 import { RolloutRepository, toRollout } from './rollout.repository.ts';
 import type { RolloutRow, TargetedDevice } from './rollout.repository.ts';
 
@@ -68,8 +69,8 @@ export class RolloutService {
   async create(fleet: string, input: CreateRollout): Promise<Rollout> {
     const id = newId('rol');
     await this.database.transaction(async (tx) => {
-      const release = await this.#requireRelease(tx, fleet, input.release);
-      const devices = await this.#requireDevices(tx, fleet, input, release);
+      const release = await this.#requireRelease(tx, fleet, input);
+      const devices = await this.#requireDevices(tx, fleet, input);
       const totals = planWaves(devices.length, input.waves);
       const waves = totals.map((total, index) => ({ total, size: input.waves[index]! }));
       await this.rollouts.create(
@@ -140,7 +141,7 @@ export class RolloutService {
     });
   }
 
-  async #requireRelease(tx: Transaction, fleet: string, id: string): Promise<Release> {
+  async #requireRelease(tx: Transaction, fleet: string, { release: id, variant }: CreateRollout): Promise<Release> {
     const release = await this.releases.find(fleet, id, tx);
     if (!release)
       throw new InvalidInputError(`There is no release "${id}" in this fleet.`, {
@@ -151,15 +152,17 @@ export class RolloutService {
         problems: [{ path: 'release', message: `is ${release.status}` }],
       });
     }
+    const pinned = release.variants.find(({ name }) => name === variant);
+    if (variant !== undefined && !pinned?.offered) {
+      const message = pinned
+        ? `"${variant}" is never offered: ${pinned.refusals.map((refusal) => refusal.message).join('; ')}`
+        : `the release has no variant "${variant}"; it has ${release.variants.map(({ name }) => name).join(', ')}`;
+      throw new InvalidInputError(`variant: ${message}`, { problems: [{ path: 'variant', message }] });
+    }
     return release;
   }
 
-  async #requireDevices(
-    tx: Transaction,
-    fleet: string,
-    input: CreateRollout,
-    release: Release,
-  ): Promise<TargetedDevice[]> {
+  async #requireDevices(tx: Transaction, fleet: string, input: CreateRollout): Promise<TargetedDevice[]> {
     const ids = await this.selection.resolve(tx, fleet, input.target);
     const all = await this.rollouts.targeted(tx, fleet, ids, input.pipeline);
     const devices = all.filter((device) => device.hasPipeline);
@@ -174,13 +177,11 @@ export class RolloutService {
     }
     if (problems.length === 0 && devices.length === 0)
       problems.push({ path: 'target', message: `no active device with a pipeline "${input.pipeline}" is targeted` });
+    const variants = await this.releases.offered(fleet, input.release, tx);
     const stranded = devices.filter(
-      (device) => candidatesFor(device.tier as Tier, device.memoryBytes, release.variants).length === 0,
+      ({ tier, memoryBytes }) => candidatesFor({ tier: tier as Tier, memoryBytes }, variants, input).length === 0,
     );
-    if (stranded.length > 0) {
-      const tiers = [...new Set(stranded.map((device) => device.tier))].join(', ');
-      problems.push({ path: 'release', message: `has no variant for the tier ${tiers} (${names(stranded)})` });
-    }
+    if (stranded.length > 0) problems.push(strandedProblem(input, stranded));
     if (problems.length > 0)
       throw new InvalidInputError(problems.map((p) => `${p.path}: ${p.message}`).join('; '), { problems });
     return devices;
@@ -189,6 +190,20 @@ export class RolloutService {
   async #show(row: RolloutRow): Promise<Rollout> {
     return toRollout(row, await this.executions.countsByWave(row.fleetId, row.id));
   }
+}
+
+/** Why devices have no candidate: the pin or the budget is to blame where there was one. */
+function strandedProblem(input: CreateRollout, stranded: readonly TargetedDevice[]): FieldProblem {
+  const tiers = [...new Set(stranded.map((device) => device.tier))].join(', ');
+  const whom = `the tier ${tiers} (${names(stranded)})`;
+  if (input.variant !== undefined)
+    return { path: 'variant', message: `"${input.variant}" cannot run on ${whom}, or is over the accuracy budget` };
+  if (input.accuracyBudget !== undefined)
+    return {
+      path: 'accuracyBudget',
+      message: `leaves no variant that loses at most ${input.accuracyBudget} VUS-PR for ${whom}`,
+    };
+  return { path: 'release', message: `has no variant for ${whom}` };
 }
 
 function names(devices: readonly TargetedDevice[]): string {

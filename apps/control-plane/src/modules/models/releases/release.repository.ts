@@ -1,35 +1,38 @@
-import { variantDigest } from '@drover/contracts';
-import type { Manifest, QueryOf, Release, Training, Variant, api } from '@drover/contracts';
+import type { QueryOf, Release, api } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
+import { Prisma } from '../../../generated/prisma/client.ts';
 import { Database } from '../../../platform/database/database.ts';
 import type { Transaction } from '../../../platform/database/database.ts';
-import { Prisma } from '../../../generated/prisma/client.ts';
 import { pageOfRows, readCursor } from '../../../platform/http/page.ts';
+import type { OfferedVariant } from '../candidates/candidate-plan.ts';
+import { toReleaseVariant } from './variant-rows.ts';
+import type { VariantDocument, VariantRecord } from './variant-rows.ts';
 
-const withVariants = { variants: { orderBy: { name: 'asc' } } } satisfies Prisma.ReleaseInclude;
+const withVariants = {
+  variants: { orderBy: { name: 'asc' } },
+  build: { select: { id: true } },
+} satisfies Prisma.ReleaseInclude;
 type ReleaseRow = Prisma.ReleaseGetPayload<{ include: typeof withVariants }>;
 
-/** What the database keeps of a variant besides its columns. */
-type VariantDocument = Pick<Variant, 'policy' | 'metrics' | 'providers' | 'minMemoryBytes'>;
+/** What a build has made of a release. */
+export interface FinishedRelease {
+  readonly family: string;
+  readonly manifestDigest: string;
+  readonly cardDigest: string | null;
+  readonly variants: readonly VariantRecord[];
+}
 
 @Injectable()
 export class ReleaseRepository {
   constructor(private readonly database: Database) {}
 
   /** The next version of the model; the model's row is locked, so that two creations can't draw the same number. */
-  async create(tx: Transaction, fleet: string, id: string, model: string, training: Training): Promise<Release> {
+  async create(tx: Transaction, fleet: string, id: string, model: string, family: string): Promise<Release> {
     await tx.$queryRaw`SELECT 1 FROM models WHERE fleet_id = ${fleet} AND id = ${model} FOR NO KEY UPDATE`;
     const [next] = await tx.$queryRaw<{ version: number }[]>`
       SELECT coalesce(max(version), 0) + 1 AS version FROM releases WHERE fleet_id = ${fleet} AND model_id = ${model}`;
     const row = await tx.release.create({
-      data: {
-        fleetId: fleet,
-        id,
-        modelId: model,
-        version: next!.version,
-        family: training.family,
-        training,
-      },
+      data: { fleetId: fleet, id, modelId: model, version: next!.version, family },
       include: withVariants,
     });
     return toRelease(row);
@@ -38,6 +41,28 @@ export class ReleaseRepository {
   async find(fleet: string, id: string, tx: Transaction = this.database.prisma): Promise<Release | null> {
     const row = await tx.release.findUnique({ where: { fleetId_id: { fleetId: fleet, id } }, include: withVariants });
     return row && toRelease(row);
+  }
+
+  /** @returns undefined where there is no such release, null where it has no card */
+  async cardDigest(fleet: string, id: string): Promise<string | null | undefined> {
+    const row = await this.database.prisma.release.findUnique({
+      where: { fleetId_id: { fleetId: fleet, id } },
+      select: { cardDigest: true },
+    });
+    return row?.cardDigest;
+  }
+
+  /** What devices may be offered: never a variant that the contract refuses. */
+  async offered(fleet: string, id: string, tx: Transaction = this.database.prisma): Promise<OfferedVariant[]> {
+    const rows = await tx.variant.findMany({
+      where: { fleetId: fleet, releaseId: id, offered: true },
+      orderBy: { name: 'asc' },
+      select: { name: true, precision: true, size: true, document: true },
+    });
+    return rows.map(({ name, precision, size, document }) => {
+      const { metrics, minMemoryBytes } = document as VariantDocument;
+      return { name, precision, size, minMemoryBytes, vusPrLoss: metrics.vusPrLoss };
+    });
   }
 
   async list(
@@ -62,78 +87,36 @@ export class ReleaseRepository {
     return pageOfRows(rows.map(toRelease), query.limit, (row) => [row[key], row.id]);
   }
 
-  async progress(fleet: string, id: string, progress: number, phase: string): Promise<void> {
-    await this.database.prisma.release.updateMany({
-      where: { fleetId: fleet, id, status: 'BUILDING' },
-      data: { progress, phase },
-    });
-  }
-
-  /** @returns false where it is no longer BUILDING: another worker was first */
-  async ready(
-    tx: Transaction,
-    fleet: string,
-    id: string,
-    manifest: Manifest,
-    manifestDigest: string,
-  ): Promise<boolean> {
+  /** @returns false where it is no longer BUILDING */
+  async ready(tx: Transaction, fleet: string, id: string, finished: FinishedRelease): Promise<boolean> {
+    const { family, manifestDigest, cardDigest, variants } = finished;
     const { count } = await tx.release.updateMany({
       where: { fleetId: fleet, id, status: 'BUILDING' },
-      data: { status: 'READY', progress: 1, phase: 'ready', manifestDigest, readyAt: new Date() },
+      data: { status: 'READY', family, manifestDigest, cardDigest, readyAt: new Date() },
     });
     if (count === 0) return false;
+    const key = { fleetId: fleet, releaseId: id };
     await tx.variant.createMany({
-      data: manifest.variants.map((variant) => ({
-        fleetId: fleet,
-        releaseId: id,
-        name: variant.name,
-        precision: variant.precision,
-        size: variant.size,
-        digest: variantDigest(variant),
-        sizeBytes: variant.artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, 0),
-        document: documentOf(variant),
+      data: variants.map(({ artifacts: _, refusals, cost, ...variant }) => ({
+        ...key,
+        ...variant,
+        refusals: [...refusals],
+        cost: cost ?? Prisma.DbNull,
       })),
     });
     await tx.variantArtifact.createMany({
-      data: manifest.variants.flatMap((variant) =>
-        variant.artifacts.map(({ role, digest }) => ({
-          fleetId: fleet,
-          releaseId: id,
-          variant: variant.name,
-          role,
-          digest,
-        })),
+      data: variants.flatMap(({ name, artifacts }) =>
+        artifacts.map((artifact) => ({ ...key, variant: name, ...artifact })),
       ),
+      skipDuplicates: true,
     });
     return true;
   }
 
-  async failed(tx: Transaction, fleet: string, id: string, code: string, message: string): Promise<boolean> {
-    const { count } = await tx.release.updateMany({
-      where: { fleetId: fleet, id, status: 'BUILDING' },
-      data: { status: 'FAILED', phase: 'failed', errorCode: code, errorMessage: message },
-    });
-    return count > 0;
+  /** Ends it without a manifest. */
+  async ended(tx: Transaction, fleet: string, id: string, status: 'FAILED' | 'CANCELED'): Promise<void> {
+    await tx.release.updateMany({ where: { fleetId: fleet, id, status: 'BUILDING' }, data: { status } });
   }
-
-  /** Releases of all fleets whose build has not ended: what the reconciler makes jobs of. */
-  async building(): Promise<{ fleet: string; id: string }[]> {
-    const rows = await this.database.prisma.release.findMany({
-      where: { status: 'BUILDING' },
-      select: { fleetId: true, id: true },
-      take: 100,
-    });
-    return rows.map((row) => ({ fleet: row.fleetId, id: row.id }));
-  }
-}
-
-function documentOf({ policy, metrics, providers, minMemoryBytes }: Variant): VariantDocument {
-  return {
-    policy,
-    metrics,
-    ...(providers ? { providers } : {}),
-    ...(minMemoryBytes === undefined ? {} : { minMemoryBytes }),
-  };
 }
 
 function toRelease(row: ReleaseRow): Release {
@@ -142,25 +125,10 @@ function toRelease(row: ReleaseRow): Release {
     model: row.modelId,
     version: row.version,
     status: row.status as Release['status'],
-    progress: row.progress,
-    phase: row.phase,
-    error: row.errorCode === null ? null : { code: row.errorCode, message: row.errorMessage ?? '' },
+    build: row.build?.id ?? null,
     family: row.family,
-    training: row.training as Training | null,
     manifestDigest: row.manifestDigest,
-    variants: row.variants.map((variant) => {
-      const { policy, metrics } = variant.document as VariantDocument;
-      const { name, precision, size, digest } = variant;
-      return {
-        name,
-        precision: precision as Variant['precision'],
-        size,
-        digest,
-        sizeBytes: Number(variant.sizeBytes),
-        policy,
-        metrics,
-      };
-    }),
+    variants: row.variants.map(toReleaseVariant),
     createdAt: row.createdAt.toISOString(),
     readyAt: row.readyAt?.toISOString() ?? null,
   };

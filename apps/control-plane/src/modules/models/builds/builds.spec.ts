@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { manifestSchema } from '@drover/contracts';
-import type { Release } from '@drover/contracts';
+import { buildRequestSchema, manifestSchema } from '@drover/contracts';
+import type { Build, Release } from '@drover/contracts';
 import { decodeModel } from '@drover/onnx';
 import { bundledRecordings } from '@drover/recordings';
 import { verifyDocument, verifyKeySet } from '@drover/trust';
@@ -29,15 +29,14 @@ describe('a release built from recordings', () => {
       model: 'pump',
       version: 1,
       status: 'READY',
-      progress: 1,
-      phase: 'ready',
-      error: null,
+      family: 'pca',
+      build: expect.stringMatching(/^bld_/),
     });
     expect(built.variants.map((variant) => variant.name).toSorted()).toEqual(['fp32', 'int8']);
     for (const { metrics, sizeBytes, policy } of built.variants) {
       expect(metrics.f1).toBeGreaterThan(0.5);
       expect(sizeBytes).toBeGreaterThan(500);
-      expect(policy.threshold).toBeGreaterThan(0);
+      expect(policy).toMatchObject({ kind: 'threshold', threshold: expect.any(Number) });
     }
   });
 
@@ -63,8 +62,12 @@ describe('a release built from recordings', () => {
   });
 
   it('is told of by events, in order', async () => {
-    const rows = await part(Database).prisma.event.findMany({ where: { subject: built.id }, orderBy: { id: 'asc' } });
-    expect(rows.map((row) => row.type)).toEqual(['release.created', 'release.ready']);
+    const typesOf = async (subject: string): Promise<string[]> => {
+      const rows = await part(Database).prisma.event.findMany({ where: { subject }, orderBy: { id: 'asc' } });
+      return rows.map((row) => row.type).filter((type) => type !== 'build.progress');
+    };
+    expect(await typesOf(built.id)).toEqual(['release.created', 'release.ready']);
+    expect(await typesOf(built.build!)).toEqual(['build.created', 'build.started', 'build.succeeded']);
   });
 
   it('gets the next version, also when several are asked for at once', async () => {
@@ -72,13 +75,13 @@ describe('a release built from recordings', () => {
     await models.model('many');
     const training = { source: { kind: 'recordings', artifacts: [digest] }, trainRows: 300 };
     const made = await Promise.all([1, 2, 3].map(() => models.create('many', training)));
-    const versions = made.map(({ body }) => body.version as number);
-    expect(versions.toSorted()).toEqual([1, 2, 3]);
-    for (const { body } of made) expect((await models.ended(body.id)).status).toBe('READY');
+    const releases = await Promise.all(made.map(({ body }) => models.get(body.release)));
+    expect(releases.map(({ version }) => version).toSorted()).toEqual([1, 2, 3]);
+    for (const { body } of made) expect((await models.ended(body.id)).status).toBe('SUCCEEDED');
   });
 });
 
-async function failure(content: string, options: object = {}): Promise<Release> {
+async function failure(content: string, options: object = {}): Promise<Build> {
   const { digest } = await models.upload(content);
   await app.request('POST', '/models', { id: 'bad', name: 'bad' });
   const { body } = await models.create('bad', { source: { kind: 'recordings', artifacts: [digest] }, ...options });
@@ -92,11 +95,11 @@ describe('a release that cannot be built', () => {
     ['has a cell that is no number', table(`${'1,2\n'.repeat(99)}3,x`), 'invalid-cell', /Row 100, column "b"/],
     ['is too short', table('1,2\n2,3'), 'not-enough-data', /./],
   ])('because its recording %s is FAILED and says so', async (_, content, code, message) => {
-    const release = await failure(content);
-    expect(release.status).toBe('FAILED');
-    expect(release.error).toEqual({ code, message: expect.stringMatching(message) });
-    expect(release.error!.message).not.toContain(app.dataDir);
-    expect(release.variants).toEqual([]);
+    const build = await failure(content);
+    expect(build).toMatchObject({ status: 'FAILED', attempts: 1 });
+    expect(build.error).toEqual({ code, message: expect.stringMatching(message) });
+    expect(build.error!.message).not.toContain(app.dataDir);
+    expect(await models.get(build.release)).toMatchObject({ status: 'FAILED', variants: [] });
   });
 
   it('because its recordings have different channels is FAILED', async () => {
@@ -112,31 +115,39 @@ describe('a release that cannot be built', () => {
     const { digest } = await models.uploadFile(bundledRecordings().normal);
     const unknown = 'ab'.repeat(32);
     const source = { kind: 'recordings', artifacts: [unknown, digest] };
-    const { status, body } = await models.create('pump', { source, evaluation: [digest, unknown] });
+    const evaluation = { artifacts: [digest, unknown] };
+    const { status, body } = await models.create('pump', { source }, { evaluation });
     expect(status).toBe(400);
     expect(body.problems.map((problem: { path: string }) => problem.path)).toEqual([
       'training.source.artifacts.0',
-      'training.evaluation.0',
-      'training.evaluation.1',
+      'evaluation.artifacts.0',
+      'evaluation.artifacts.1',
     ]);
     expect((await models.create('nothing', { source })).status).toBe(404);
   });
 
   it('has no manifest', async () => {
-    const release = await failure(table('1,2'));
-    expect((await app.request('GET', `/releases/${release.id}/manifest`)).status).toBe(409);
+    const { release } = await failure(table('1,2'));
+    expect((await app.request('GET', `/releases/${release}/manifest`)).status).toBe(409);
+    expect((await app.request('GET', `/releases/${release}/card`)).status).toBe(409);
   });
 });
 
 describe('a build whose job was lost', () => {
   it('is found by its row and built', async () => {
     const { digest } = await models.uploadFile(bundledRecordings().normal);
-    const training = { family: 'pca', source: { kind: 'recordings', artifacts: [digest] }, evaluation: [], seed: 1 };
-    const key = { fleetId: 'default', id: 'rel_lost' };
-    await part(Database).prisma.release.create({
-      data: { ...key, modelId: 'pump', version: 99, family: 'pca', training },
+    const request = buildRequestSchema.parse({
+      model: 'pump',
+      training: { source: { kind: 'recordings', artifacts: [digest] } },
     });
-    expect((await models.ended('rel_lost')).status).toBe('READY');
+    const fleetId = 'default';
+    await part(Database).prisma.release.create({
+      data: { fleetId, id: 'rel_lost', modelId: 'pump', version: 99, family: 'pca' },
+    });
+    await part(Database).prisma.build.create({
+      data: { fleetId, id: 'bld_lost', releaseId: 'rel_lost', modelId: 'pump', request: request as object },
+    });
+    expect((await models.ended('bld_lost')).status).toBe('SUCCEEDED');
   });
 });
 
@@ -144,8 +155,8 @@ describe('training from measurements', () => {
   it('fails clearly where the device has none', async () => {
     const source = { kind: 'measurements', device: 'dev_none', stream: 'pump' };
     const { body } = await models.create('pump', { source });
-    const release = await models.ended(body.id);
-    expect(release).toMatchObject({ status: 'FAILED', error: { code: 'not-found' } });
+    const build = await models.ended(body.id);
+    expect(build).toMatchObject({ status: 'FAILED', error: { code: 'not-found' } });
   });
 });
 
