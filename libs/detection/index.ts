@@ -1,6 +1,7 @@
 export * from './src/anomaly-tracker.ts';
 export * from './src/decision.ts';
 export * from './src/event-metrics.ts';
+export * from './src/nab-score.ts';
 export * from './src/point-metrics.ts';
 export * from './src/policies.ts';
 export * from './src/quantile-ring.ts';
