@@ -1,5 +1,5 @@
 export type { BenchmarkOptions, BenchmarkReport } from './src/benchmark.ts';
-export { benchmarkSession } from './src/benchmark.ts';
+export { benchmarkSession, quantilesOf } from './src/benchmark.ts';
 export type { PathFault, PathListener } from './src/decision-stage.ts';
 export { DetectionPath } from './src/detection-path.ts';
 export type { PathCounters, PathOptions, PathState } from './src/detection-path.ts';
@@ -15,6 +15,8 @@ export {
   InferenceWorkerFailedError,
   InferenceWorkerLostError,
   InvalidGraphError,
+  ModelDamagedError,
+  ModelSizeError,
   PipelineExistsError,
   RuntimeUnavailableError,
   SignatureMismatchError,
@@ -26,6 +28,8 @@ export type { GoldenReport, GoldenVectors } from './src/golden-check.ts';
 export type { HostedPipelineOptions } from './src/hosted-pipeline.ts';
 export { InferenceHost } from './src/inference-host.ts';
 export type { AnomalyNews, FaultNews, InferenceHostOptions, InferenceListener } from './src/inference-host.ts';
+export { unpackModel } from './src/model-file.ts';
+export type { ModelEncoding } from './src/model-file.ts';
 export { DEFAULT_RUNTIME_PACKAGE, loadOnnxRuntime } from './src/onnx-runtime.ts';
 export type { OnnxRuntime } from './src/onnx-runtime.ts';
 export { openSession } from './src/open-session.ts';

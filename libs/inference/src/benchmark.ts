@@ -13,6 +13,8 @@ export interface BenchmarkOptions {
    * processor's clock have cooled down meanwhile.
    */
   readonly pauseMs?: number;
+  /** Ends after this time with the runs that were made by then, at least one. Default: none. */
+  readonly budgetMs?: number;
 }
 
 /** Times of bare runs, microseconds. */
@@ -21,29 +23,48 @@ export interface BenchmarkReport {
   readonly p50Us: number;
   readonly p95Us: number;
   readonly p99Us: number;
+  /** Each run's, in order, to be put together with those of other rounds. */
+  readonly timesUs: readonly number[];
   /** Resident memory of the whole process afterwards. */
   readonly rssBytes: number;
 }
 
+/** Share of the budget that runs before the measured ones may take. */
+const WARMUP_SHARE = 0.2;
+
 /**
- * Measures a session on what its window holds. Other work of the thread goes on between two runs.
+ * Measures a session on what its window holds; its state starts from zeros and ends so. Other work of the thread goes on
+ * between two runs.
  *
  * @throws InferenceWorkerLostError when it was cut short by `signal`
  */
 export async function benchmarkSession(
   session: DetectorSession,
-  { runs = 200, warmupRuns = 20, pauseMs = 0 }: BenchmarkOptions = {},
+  { runs = 200, warmupRuns = 20, pauseMs = 0, budgetMs = Number.POSITIVE_INFINITY }: BenchmarkOptions = {},
   signal?: AbortSignal,
 ): Promise<BenchmarkReport> {
-  const times = new QuantileRing(runs);
-  for (let i = -warmupRuns; i < runs; i += 1) {
+  const timesUs: number[] = [];
+  const begin = performance.now();
+  session.resetState();
+  const run = async (): Promise<number> => {
     if (signal?.aborted === true) throw new InferenceWorkerLostError('The measurement was cut short');
     if (pauseMs > 0) await setTimeout(pauseMs);
     const start = performance.now();
     await session.run();
-    if (i >= 0) times.add((performance.now() - start) * 1_000);
+    return (performance.now() - start) * 1_000;
+  };
+  for (let i = 0; i < warmupRuns && performance.now() - begin < budgetMs * WARMUP_SHARE; i += 1) await run();
+  while (timesUs.length < runs && (timesUs.length === 0 || performance.now() - begin < budgetMs)) {
+    timesUs.push(await run());
   }
   session.resetState();
-  const { p50, p95, p99 } = times.summary()!;
-  return { runs, p50Us: p50, p95Us: p95, p99Us: p99, rssBytes: process.memoryUsage.rss() };
+  return { ...quantilesOf(timesUs), timesUs, rssBytes: process.memoryUsage.rss() };
+}
+
+/** @param timesUs at least one */
+export function quantilesOf(timesUs: readonly number[]): Pick<BenchmarkReport, 'runs' | 'p50Us' | 'p95Us' | 'p99Us'> {
+  const ring = new QuantileRing(timesUs.length);
+  for (const timeUs of timesUs) ring.add(timeUs);
+  const { p50, p95, p99 } = ring.summary()!;
+  return { runs: timesUs.length, p50Us: p50, p95Us: p95, p99Us: p99 };
 }

@@ -5,6 +5,10 @@ import type { DroverError, FieldProblem } from '@drover/runtime';
 export class RuntimeUnavailableError extends OperationError {}
 /** The graph does not load, or does not run on a window of zeros. */
 export class InvalidGraphError extends CallerError {}
+/** The model's bytes cannot be read or unpacked. */
+export class ModelDamagedError extends CallerError {}
+/** The model does not unpack to the size that was announced. */
+export class ModelSizeError extends CallerError {}
 /** The graph loads, but is no detector: inputs or outputs are not what the contract says. Lists every difference. */
 export class DetectorContractError extends CallerError {}
 /** What the model needs is not what the pipeline delivers: channels, or a calibration of another size. */
@@ -38,6 +42,8 @@ const CLASSES = [
   DetectorExistsError,
   DetectorInUseError,
   InferenceWorkerLostError,
+  ModelDamagedError,
+  ModelSizeError,
 ] as const;
 
 /** An error as it crosses from the worker's thread: a class does not survive the copy. */

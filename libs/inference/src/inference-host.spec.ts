@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
 import { BroadcastChannel } from 'node:worker_threads';
+import { zstdCompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { DetectorSignature } from '@drover/detection';
 import type { PathState } from './detection-path.ts';
@@ -12,6 +13,8 @@ import {
   GoldenMismatchError,
   InferenceWorkerLostError,
   InvalidGraphError,
+  ModelDamagedError,
+  ModelSizeError,
   RuntimeUnavailableError,
   SignatureMismatchError,
   UnknownDetectorError,
@@ -108,6 +111,21 @@ beforeEach(() => {
 afterEach(() => host.stop());
 
 describe('inference in its worker', () => {
+  it('unpacks a packed model, again in a new worker, and refuses one that is damaged', async () => {
+    await start();
+    const plain = spec('one');
+    const model = zstdCompressSync(plain.model as Uint8Array);
+    const encoding = { encoding: 'zstd', decodedSizeBytes: plain.model.length } as const;
+    await serve({ ...plain, model, encoding });
+    await host.recycle();
+    push(1);
+    await vi.waitFor(() => expect(starts()).toEqual([1]));
+    const damaged = { ...spec('two'), model: model.subarray(0, 50), encoding };
+    await expect(host.prepare(PIPE, damaged)).rejects.toThrow(ModelDamagedError);
+    const bomb = { ...spec('three'), model, encoding: { ...encoding, decodedSizeBytes: 100 } };
+    await expect(host.prepare(PIPE, bomb)).rejects.toThrow(ModelSizeError);
+  });
+
   it('finds anomalies in the samples it is given, and reports figures', async () => {
     await start();
     await serve(spec('v1'));

@@ -143,7 +143,8 @@ export class InferenceHost {
   /**
    * Loads and checks a detector beside the one that serves.
    *
-   * @throws InvalidGraphError, DetectorContractError, SignatureMismatchError, RuntimeUnavailableError, DetectorExistsError
+   * @throws InvalidGraphError, ModelDamagedError, ModelSizeError, DetectorContractError, SignatureMismatchError,
+   *   RuntimeUnavailableError, DetectorExistsError
    */
   async prepare(pipeline: string, spec: DetectorSpec): Promise<PreparedDetector> {
     const hosted = this.#pipelineOf(pipeline);

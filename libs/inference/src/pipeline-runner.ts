@@ -9,6 +9,7 @@ import { DetectorSession } from './detector-session.ts';
 import { DetectorExistsError, DetectorInUseError, UnknownDetectorError } from './errors.ts';
 import { checkGolden } from './golden-check.ts';
 import type { GoldenReport, GoldenVectors } from './golden-check.ts';
+import { unpackModel } from './model-file.ts';
 import type { OnnxRuntime } from './onnx-runtime.ts';
 import { SampleReader, monotonicMs } from './sample-ring.ts';
 import type { SharedRing } from './sample-ring.ts';
@@ -94,7 +95,8 @@ export class PipelineRunner {
   async prepare(spec: DetectorSpec): Promise<PreparedDetector> {
     if (this.#prepared.has(spec.key)) throw new DetectorExistsError(`Detector "${spec.key}" is prepared already`);
     const start = performance.now();
-    const session = await DetectorSession.open(this.#options.runtime(), spec.model, spec.signature, {
+    const model = await unpackModel(spec.model, spec.encoding);
+    const session = await DetectorSession.open(this.#options.runtime(), model, spec.signature, {
       providers: spec.providers,
       calibration: spec.calibration,
       ...(spec.threads === undefined ? {} : { threads: spec.threads }),

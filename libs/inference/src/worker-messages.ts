@@ -6,6 +6,7 @@ import type { ChannelCalibration } from './detector-session.ts';
 import type { DoorbellMemory } from './doorbell.ts';
 import type { PlainError } from './errors.ts';
 import type { GoldenReport, GoldenVectors } from './golden-check.ts';
+import type { ModelEncoding } from './model-file.ts';
 import type { ProviderFailure } from './open-session.ts';
 import type { SharedRing } from './sample-ring.ts';
 
@@ -36,6 +37,8 @@ export interface DetectorSpec {
   readonly key: string;
   /** A file's path or its bytes. A path is read again when the worker is restarted. */
   readonly model: string | Uint8Array;
+  /** How it is packed. Default: not at all. */
+  readonly encoding?: ModelEncoding | undefined;
   readonly signature: DetectorSignature;
   readonly policy: PolicySpec;
   readonly calibration?: ChannelCalibration | undefined;
