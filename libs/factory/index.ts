@@ -1,3 +1,13 @@
+export { trainOnFirstRows } from './src/backtest/backtest-detector.ts';
+export type { BacktestDetector, BacktestTraining } from './src/backtest/backtest-detector.ts';
+export { backtestFile } from './src/backtest/backtest-file.ts';
+export type { BacktestFileHeader, FileBacktest, FileBacktestResult, TrainRows } from './src/backtest/backtest-file.ts';
+export { runBacktest } from './src/backtest/run-backtest.ts';
+export type { BacktestOptions, BacktestRow, BacktestSink } from './src/backtest/run-backtest.ts';
+export { samplingOfRows } from './src/backtest/sampling-rule.ts';
+export type { RowSampling } from './src/backtest/sampling-rule.ts';
+export { ScoreLines } from './src/backtest/score-lines.ts';
+export type { ScoredRow } from './src/backtest/score-lines.ts';
 export { combineDetectors, combineGraphs } from './src/combine-graphs.ts';
 export type { GraphPart } from './src/combine-graphs.ts';
 export type { Family, TrainedDetector, TrainingContext, TrainingData } from './src/detector.ts';
@@ -22,17 +32,24 @@ export { DEFAULT_PCA_OPTIONS, largestPcaWindow, MAX_PCA_DIMENSIONS, trainPca } f
 export type { PcaOptions } from './src/pca/train-pca.ts';
 export { quantizeInt8 } from './src/compression/quantize-int8.ts';
 export type { Int8Report } from './src/compression/quantize-int8.ts';
-export { buildRelease, manifestDraftSchema } from './src/release/build-release.ts';
+export { buildRelease } from './src/release/build-release.ts';
+export { refusalsOf, termOf } from './src/release/contract.ts';
+export type { Artifact, VariantReport } from './src/release/describe-variant.ts';
+export { floatsToBase64 } from './src/release/golden-vectors.ts';
+export { BUILD_PHASES, manifestDraftSchema } from './src/release/release-options.ts';
 export type {
   BuildOptions,
+  BuildPhase,
   BuildProgress,
   BuildReport,
   BuiltRelease,
+  ImportSource,
   ManifestDraft,
-} from './src/release/build-release.ts';
-export type { Artifact, VariantReport } from './src/release/describe-variant.ts';
-export { floatsToBase64 } from './src/release/golden-vectors.ts';
-export type { VariantPrecision } from './src/release/make-variants.ts';
+  NamedEvaluation,
+  NamedRecording,
+  ReleaseSource,
+  TrainSource,
+} from './src/release/release-options.ts';
 export { inspectOptimised } from './src/compression/inspect-optimised.ts';
 export type { OptimisedGraphReport } from './src/compression/inspect-optimised.ts';
 export { recordingRows, windowsOf } from './src/window-set.ts';
