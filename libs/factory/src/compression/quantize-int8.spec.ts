@@ -6,8 +6,8 @@ import { scoreWindows } from '../detector-session.ts';
 import { UnsupportedGraphError } from '../errors.ts';
 import { seededRandom } from '../random.ts';
 import { inspectOptimised } from './inspect-optimised.ts';
+import { convNetwork, denseNetwork, matMulNetwork, waves } from './networks.fixture.ts';
 import type { WindowSet } from '../window-set.ts';
-import { chooseRange, rangeBetween } from './activation-range.ts';
 import { quantizeInt8 } from './quantize-int8.ts';
 import { quantizeWeight } from './weight-quantization.ts';
 
@@ -85,43 +85,96 @@ describe('int8 by QDQ', () => {
     expect((await inspectOptimised(graph.build())).leftoverDequantize).toHaveLength(1);
   });
 
+  it.each([
+    ['Gemm', denseNetwork, { 'com.microsoft.QGemm': 4, QuantizeLinear: 1 }],
+    ['MatMul and Add', matMulNetwork, { 'com.microsoft.QGemm': 2, QuantizeLinear: 1 }],
+    // ONNX Runtime's own form of QLinearConv, with channels last.
+    ['Conv', convNetwork, { 'com.microsoft.QGemm': 1, 'com.microsoft.QLinearConv': 2, QuantizeLinear: 1 }],
+  ])('fuses networks of %s: activations stay in uint8 from layer to layer', async (_, make, operators) => {
+    const random = seededRandom(4);
+    const { model } = await quantizeInt8(make(random), waves(random, 64));
+    const report = await inspectOptimised(model);
+    expect(report.leftoverDequantize).toEqual([]);
+    expect(report.casts).toEqual([]);
+    expect(report.operators).toMatchObject(operators);
+    for (const float of ['Gemm', 'MatMul', 'Conv', 'com.microsoft.FusedGemm', 'com.microsoft.FusedConv', 'Relu']) {
+      expect(report.operators).not.toHaveProperty([float]);
+    }
+  });
+
+  it.each([denseNetwork, matMulNetwork, convNetwork])('scores as fp32 does: %o', async (make) => {
+    const random = seededRandom(5);
+    const model = make(random);
+    const { model: quantized } = await quantizeInt8(model, waves(random, 128));
+    const fresh = waves(random, 64);
+    const exact = await scoreWindows(encodeModel(model), fresh);
+    const rounded = await scoreWindows(encodeModel(quantized), fresh);
+    const errors = exact.score.map((value, n) => Math.abs(rounded.score[n]! / value - 1));
+    expect(Math.max(...errors)).toBeLessThan(0.03);
+  });
+
+  it('keeps biases exact where the weights of an output are all zero', async () => {
+    const random = seededRandom(6);
+    const model = denseNetwork(random);
+    const first = model.graph.initializer.find(({ name }) => name === 'w1')!;
+    model.graph.initializer[model.graph.initializer.indexOf(first)] = {
+      ...float32(new Float32Array(first.dims[0]! * first.dims[1]!), first.dims),
+      name: 'w1',
+    };
+    const set = waves(random, 64);
+    const exact = await scoreWindows(encodeModel(model), set);
+    const rounded = await scoreWindows(encodeModel((await quantizeInt8(model, set)).model), set);
+    for (const [n, value] of exact.score.entries()) expect(rounded.score[n]! / value).toBeCloseTo(1, 2);
+  });
+
+  it('tells how ranges were chosen and what lies outside', async () => {
+    const random = seededRandom(7);
+    const { report } = await quantizeInt8(denseNetwork(random), waves(random, 64));
+    expect(Object.keys(report.choices)).toHaveLength(4);
+    for (const { method, error, saturated } of Object.values(report.choices)) {
+      expect(['percentile', 'mse']).toContain(method);
+      expect(error).toBeLessThan(1e-3);
+      expect(saturated).toBeLessThan(0.05);
+    }
+  });
+
+  it('calibrates graphs with state in the order of the windows', async () => {
+    const graph = new GraphBuilder('smoothed');
+    const x = graph.input('window', DataType.FLOAT, [1, WINDOW, CHANNELS]);
+    const state = graph.input('state.sum', DataType.FLOAT, [1, SIZE]);
+    const flat = graph.node('Reshape', [x, graph.initializer('flat', int64([1, SIZE]))]);
+    const sum = graph.node('Add', [state, flat], {}, { outputs: ['state.sum.next'] });
+    const weight = float32(
+      Array.from({ length: SIZE * 4 }, () => 1),
+      [SIZE, 4],
+    );
+    graph.node('MatMul', [sum, graph.initializer('w', weight)], {}, { outputs: ['score'] });
+    graph.output('score', DataType.FLOAT, [1, 4]);
+    graph.output('state.sum.next', DataType.FLOAT, [1, SIZE]);
+    const ones = new Float32Array(10 * SIZE).fill(1);
+    const set = { data: ones, count: 10, window: WINDOW, channels: CHANNELS, overlap: 0 };
+    const { report } = await quantizeInt8(graph.build(), set);
+    expect(report.ranges['state.sum.next']![1]).toBeCloseTo(10, 1);
+  });
+
+  it('refuses inputs that it cannot give values to, and old operator sets', async () => {
+    const graph = new GraphBuilder('other-input');
+    const x = graph.input('window', DataType.FLOAT, ['N', 3]);
+    const other = graph.input('time', DataType.FLOAT, ['N', 3]);
+    const weight = graph.initializer('w', float32(new Float32Array(9), [3, 3]));
+    graph.node('MatMul', [graph.node('Add', [x, other]), weight], {}, { outputs: ['score'] });
+    graph.output('score', DataType.FLOAT, ['N', 3]);
+    const set = windows(seededRandom(1), 1);
+    await expect(quantizeInt8(graph.build(), set)).rejects.toThrow(/"time"/);
+    const old = { ...denseNetwork(seededRandom(1)), opsetImport: [{ version: 12 }] };
+    await expect(quantizeInt8(old, set)).rejects.toThrow(/operator set 12; 13 is needed/);
+  });
+
   it('refuses a graph without constant weights', async () => {
     const graph = new GraphBuilder('empty');
     graph.node('Relu', [graph.input('window', DataType.FLOAT, ['N', 4, 3])], {}, { outputs: ['score'] });
     graph.output('score', DataType.FLOAT, ['N', 4, 3]);
     await expect(quantizeInt8(graph.build(), windows(seededRandom(1), 1))).rejects.toThrow(UnsupportedGraphError);
-  });
-});
-
-describe('ranges', () => {
-  it('represent zero exactly and cover what they should', () => {
-    fc.assert(
-      fc.property(
-        fc.float({ noNaN: true, min: -1e6, max: 1e6 }),
-        fc.float({ noNaN: true, min: -1e6, max: 1e6 }),
-        (a, b) => {
-          const [low, high] = [Math.min(a, b, 0), Math.max(a, b, 0)];
-          fc.pre(high - low > 1e-20);
-          const { scale, zeroPoint } = rangeBetween(Math.min(a, b), Math.max(a, b));
-          expect(Number.isInteger(zeroPoint) && zeroPoint >= 0 && zeroPoint <= 255).toBe(true);
-          // Rounding the zero point may shift the range by half a step.
-          expect(-zeroPoint * scale).toBeLessThanOrEqual(low + 0.51 * scale);
-          expect((255 - zeroPoint) * scale).toBeGreaterThanOrEqual(high - 0.51 * scale);
-        },
-      ),
-    );
-  });
-
-  it('give up a lone outlier for finer steps, but not a common one', () => {
-    const random = seededRandom(7);
-    const bulk = Float32Array.from({ length: 400_000 }, () => 2 * random() - 1);
-    expect(chooseRange(bulk.with(0, 1.6)).scale).toBeLessThan(2.1 / 255);
-    const common = bulk.map((value, i) => (i % 100 === 0 ? 30 : value));
-    expect(chooseRange(common).scale).toBeCloseTo(31 / 255, 2);
-  });
-
-  it('handle an activation that is always zero', () => {
-    expect(chooseRange(new Float32Array(10))).toEqual({ scale: 1, zeroPoint: 0 });
   });
 });
 

@@ -1,21 +1,14 @@
-import {
-  DataType,
-  encodeModel,
-  float32,
-  initializerOf,
-  int8,
-  nodeProto,
-  tensorValues,
-  uint8,
-  valueInfo,
-} from '@drover/onnx';
-import type { GraphProto, NodeProto, TensorProto, ValidModel } from '@drover/onnx';
-import { eachBatch, withSession } from '../detector-session.ts';
+import { float32, int32, int8, isStandard, tensorValues, uint8 } from '@drover/onnx';
+import type { NodeProto, ValidModel } from '@drover/onnx';
 import { UnsupportedGraphError } from '../errors.ts';
-import { concatFloats } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 import { chooseRange } from './activation-range.ts';
-import type { Uint8Range } from './activation-range.ts';
+import type { ChosenRange } from './activation-range.ts';
+import { observe } from './calibrate.ts';
+import { GraphEditor, readersOf } from './graph-editor.ts';
+import { requireOpset } from './require-opset.ts';
+import { joinBiases, weightProducts } from './weight-products.ts';
+import type { WeightProduct } from './weight-products.ts';
 import { quantizeWeight } from './weight-quantization.ts';
 
 export interface Int8Report {
@@ -23,20 +16,29 @@ export interface Int8Report {
   readonly quantized: readonly string[];
   /** Range of each quantised activation. */
   readonly ranges: Readonly<Record<string, readonly [low: number, high: number]>>;
+  /** How each range was chosen, and what of the calibration's values lies outside. */
+  readonly choices: Readonly<Record<string, Pick<ChosenRange, 'method' | 'error' | 'saturated'>>>;
 }
 
-/** A matrix product with a constant right-hand side. */
-interface Target {
-  readonly node: NodeProto;
-  readonly activation: string;
-  readonly weight: TensorProto;
+export interface Int8Options {
+  /** Largest magnitude of a weight; see `quantizeWeight`. */
+  readonly largestWeight?: number;
+  /** Outputs of products that stay in float. */
+  readonly skip?: readonly string[];
 }
+
+/** Per-channel QDQ is in the standard since this operator set. */
+const LEAST_OPSET = 13;
 
 /**
- * Turns matrix products with constant weights into int8 by the QDQ form: the activation goes through QuantizeLinear and
- * DequantizeLinear (asymmetric uint8: a symmetric one would not be fused after a Relu), the weight becomes int8 with one
- * scale per output and is dequantised in the graph. ONNX Runtime fuses the group into one integer product with a float
- * result, so what follows keeps its full range: an anomaly far outside the calibration data does not saturate there.
+ * Turns products with constant weights into int8 by the QDQ form: what comes in goes through QuantizeLinear and
+ * DequantizeLinear (asymmetric uint8: a symmetric one would not be fused after a Relu), the weights become int8 with one
+ * scale per output, a bias becomes int32 in the product's own scale, and all are dequantised in the graph. ONNX Runtime
+ * fuses the group into one integer product.
+ *
+ * `MatMul` and `Gemm` give float, so what follows keeps its full range: an anomaly far outside the calibration data does
+ * not saturate there. `Conv` is only fused with a quantised output: that (after a Relu, if one follows) gets a range too,
+ * and the last one of a chain leaves a DequantizeLinear behind, where float goes on.
  *
  * @param calibration windows whose activations set the ranges; should hold what an anomaly looks like too
  * @throws UnsupportedGraphError when the graph has nothing to quantise
@@ -44,115 +46,158 @@ interface Target {
 export async function quantizeInt8(
   model: ValidModel,
   calibration: WindowSet,
+  options: Int8Options = {},
 ): Promise<{ model: ValidModel; report: Int8Report }> {
-  const targets = targetsOf(model.graph);
-  if (targets.length === 0) throw new UnsupportedGraphError('The graph has no matrix product with constant weights.');
-  const names = [...new Set(targets.map((target) => target.activation))];
-  const ranges = await calibrate(model, names, calibration);
-  const graph = rewrite(model.graph, targets, ranges);
+  requireOpset(model, LEAST_OPSET);
+  const prepared = joinBiases(model);
+  const editor = new GraphEditor(prepared);
+  const plan = planOf(prepared, editor, options.skip ?? []);
+  if (plan.products.size === 0) {
+    throw new UnsupportedGraphError('The graph has no MatMul, Gemm or Conv with constant float32 weights.');
+  }
+  const observed = await observe(prepared, [...plan.ranges], calibration);
+  const ranges = new Map([...observed].map(([name, values]) => [name, chooseRange(values)]));
   return {
-    model: { ...model, graph },
+    model: rewrite(editor, plan, ranges, options.largestWeight),
     report: {
-      quantized: targets.map(({ node }) => node.name ?? node.output[0]!),
+      quantized: [...plan.products.keys()].map((node) => node.name ?? node.output[0]!),
       ranges: Object.fromEntries(
         [...ranges].map(([name, { scale, zeroPoint }]) => [name, [-zeroPoint * scale, (255 - zeroPoint) * scale]]),
+      ),
+      choices: Object.fromEntries(
+        [...ranges].map(([name, { method, error, saturated }]) => [name, { method, error, saturated }]),
       ),
     },
   };
 }
 
-function targetsOf(graph: GraphProto): Target[] {
-  return graph.node.flatMap((node) => {
-    const [activation, weightName] = node.input;
-    if (node.opType !== 'MatMul' || activation === undefined || weightName === undefined) return [];
-    const weight = initializerOf(graph, weightName);
-    const fits = weight?.dims.length === 2 && weight.dataType === DataType.FLOAT;
-    return weight && fits && !initializerOf(graph, activation) ? [{ node, activation, weight }] : [];
-  });
+/** What is quantised, and from which ranges. */
+interface Plan {
+  readonly products: ReadonlyMap<NodeProto, WeightProduct>;
+  /** Values that go on in uint8 only: all their readers get the rounded ones. By the node that makes them. */
+  readonly outputs: ReadonlyMap<NodeProto, string>;
+  /** Names of the values that need a range. */
+  readonly ranges: ReadonlySet<string>;
+  /** Value → the value whose range is its own too, because the nodes between only move elements. */
+  readonly rangeOf: (name: string) => string;
 }
 
-/** Runs the float model with the activations as further outputs and chooses a range for each. */
-async function calibrate(
-  model: ValidModel,
-  names: readonly string[],
-  calibration: WindowSet,
-): Promise<Map<string, Uint8Range>> {
-  const known = new Set(model.graph.output.map((output) => output.name));
-  const output = [
-    ...model.graph.output,
-    // The rank does not matter: ONNX Runtime infers the shape.
-    ...names
-      .filter((name) => !known.has(name))
-      .map((name) => ({ ...valueInfo(name, DataType.FLOAT, []), type: floatType() })),
-  ];
-  const observed = encodeModel({ ...model, graph: { ...model.graph, output } });
-  const parts = new Map<string, Float32Array[]>(names.map((name) => [name, []]));
-  await withSession(observed, (session) =>
-    eachBatch(session, calibration, names, (outputs) => {
-      for (const name of names) parts.get(name)?.push(Float32Array.from(outputs[name]!));
-    }),
-  );
-  return new Map([...parts].map(([name, list]) => [name, chooseRange(concatFloats(list))]));
-}
+/** Operators that give elements of their input and no others. */
+const MOVERS = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Identity', 'MaxPool']);
 
-function floatType(): { tensorType: { elemType: number } } {
-  return { tensorType: { elemType: DataType.FLOAT } };
-}
-
-function rewrite(graph: GraphProto, targets: readonly Target[], ranges: ReadonlyMap<string, Uint8Range>): GraphProto {
-  const initializers = new Map(graph.initializer.map((tensor) => [tensor.name ?? '', tensor]));
-  const add = (name: string, tensor: TensorProto): string => {
-    initializers.set(name, { ...tensor, name });
-    return name;
-  };
-  const nodes: NodeProto[] = [];
-  const dequantized = new Map<string, string>();
-  for (const node of graph.node) {
-    const target = targets.find((candidate) => candidate.node === node);
-    if (target === undefined) {
-      nodes.push(node);
-      continue;
+function planOf(model: ValidModel, editor: GraphEditor, skip: readonly string[]): Plan {
+  const readers = readersOf(model.graph, editor.nodes);
+  const graphOutputs = new Set(model.graph.output.map(({ name }) => name));
+  const producers = new Map(editor.nodes.map((node) => [node.output[0]!, node]));
+  const products = new Map<NodeProto, WeightProduct>();
+  const outputs = new Map<NodeProto, string>();
+  for (const product of weightProducts(editor)) {
+    const { node } = product;
+    if (skip.includes(node.output[0]!)) continue;
+    if (product.operator === 'Conv') {
+      const last = withRelu(node, editor.nodes, readers);
+      if (graphOutputs.has(last.output[0]!)) continue;
+      outputs.set(last, last.output[0]!);
     }
-    const { activation, weight } = target;
-    const range = ranges.get(activation)!;
-    let input = dequantized.get(activation);
-    if (input === undefined) {
-      const scale = add(`${activation}/scale`, float32(range.scale));
-      const zero = add(`${activation}/zero_point`, uint8(range.zeroPoint));
-      input = `${activation}/dequantized`;
-      nodes.push(
-        nodeProto('QuantizeLinear', [activation, scale, zero], [`${activation}/quantized`]),
-        nodeProto('DequantizeLinear', [`${activation}/quantized`, scale, zero], [input]),
-      );
-      dequantized.set(activation, input);
-    }
-    const name = weight.name ?? '';
-    if (!initializers.has(`${name}/int8`)) addQuantizedWeight(name, weight, add);
-    const weightInput = `${node.output[0]}/weight`;
-    nodes.push(
-      // Each product has its own dequantised weight: the fusion wants it to have one reader.
-      nodeProto('DequantizeLinear', [`${name}/int8`, `${name}/scales`, `${name}/zero_points`], [weightInput], {
-        axis: 1,
-      }),
-      { ...node, input: [input, weightInput] },
-    );
+    products.set(node, product);
   }
-  return { ...graph, node: nodes, initializer: withoutUnused([...initializers.values()], nodes, graph) };
+  const rounded = new Set(outputs.values());
+  const rangeOf = (name: string): string => {
+    for (let at = name; ;) {
+      if (rounded.has(at)) return at;
+      const producer = producers.get(at);
+      if (producer === undefined || !isStandard(producer) || !MOVERS.has(producer.opType ?? '')) return name;
+      at = producer.input[0]!;
+    }
+  };
+  const ranges = new Set([...rounded, ...[...products.values()].map(({ activation }) => rangeOf(activation))]);
+  return { products, outputs, ranges, rangeOf };
 }
 
-function addQuantizedWeight(
-  name: string,
-  weight: TensorProto,
-  add: (name: string, tensor: TensorProto) => string,
-): void {
-  const [rows = 0, columns = 0] = weight.dims;
-  const { values, scales } = quantizeWeight(tensorValues(weight), columns, (index) => index % columns);
-  add(`${name}/int8`, int8(values, [rows, columns]));
-  add(`${name}/scales`, float32(scales));
-  add(`${name}/zero_points`, int8(new Int8Array(columns)));
+/** The Relu that alone reads what a node makes, or the node itself. */
+function withRelu(node: NodeProto, nodes: readonly NodeProto[], readers: ReadonlyMap<string, number>): NodeProto {
+  const [output = ''] = node.output;
+  if (readers.get(output) !== 1) return node;
+  return nodes.find((next) => next.opType === 'Relu' && isStandard(next) && next.input[0] === output) ?? node;
 }
 
-function withoutUnused(tensors: readonly TensorProto[], nodes: readonly NodeProto[], graph: GraphProto): TensorProto[] {
-  const used = new Set([...nodes.flatMap((node) => node.input), ...graph.output.map((output) => output.name)]);
-  return tensors.filter((tensor) => used.has(tensor.name));
+function rewrite(
+  editor: GraphEditor,
+  { products, outputs, rangeOf }: Plan,
+  ranges: ReadonlyMap<string, ChosenRange>,
+  largestWeight: number | undefined,
+): ValidModel {
+  /** Value → the value that its readers get instead; for products, and for everyone. */
+  const forProducts = new Map<string, string>();
+  const forAll = new Map<string, string>();
+  const weights = new Map<string, readonly [values: string, scales: string, zeros: string, scale: Float32Array]>();
+
+  const quantized = (name: string, source: string): string => {
+    const { scale, zeroPoint } = ranges.get(source)!;
+    const parameters = [
+      editor.add(`${name}/scale`, float32(scale)),
+      editor.add(`${name}/zero_point`, uint8(zeroPoint)),
+    ];
+    const q = editor.node('QuantizeLinear', [name, ...parameters], `${name}/quantized`);
+    return editor.node('DequantizeLinear', [q, ...parameters], `${name}/dequantized`);
+  };
+  const weightOf = ({ weight, outputAxis, bias }: WeightProduct, inputScale: number) => {
+    const name = weight.name ?? '';
+    // With another bias or input the same weight may need another scale.
+    const key = bias === undefined ? name : `${name}\n${bias.name}\n${inputScale}`;
+    const known = weights.get(key);
+    if (known !== undefined) return known;
+    const count = weight.dims[outputAxis]!;
+    const inner = weight.dims.slice(outputAxis + 1).reduce((product, dim) => product * dim, 1);
+    const smallest = bias && smallestScales(tensorValues(bias), inputScale);
+    const channelOf = (index: number): number => Math.floor(index / inner) % count;
+    const { values, scales } = quantizeWeight(tensorValues(weight), count, channelOf, largestWeight, smallest);
+    const made = [
+      editor.add(`${name}/int8`, int8(values, weight.dims)),
+      editor.add(`${name}/scales`, float32(scales)),
+      editor.add(`${name}/zero_points`, int8(new Int8Array(count))),
+      scales,
+    ] as const;
+    weights.set(key, made);
+    return made;
+  };
+  const quantizedProduct = (product: WeightProduct, node: NodeProto): void => {
+    const { activation, outputAxis, bias } = product;
+    const source = rangeOf(activation);
+    let input = forAll.get(activation) ?? forProducts.get(activation);
+    if (input === undefined) forProducts.set(activation, (input = quantized(activation, source)));
+    const inputScale = ranges.get(source)!.scale;
+    const [values, scales, zeros, scale] = weightOf(product, inputScale);
+    const name = product.node.output[0]!;
+    // Each product has its own dequantised weight: the fusion wants it to have one reader.
+    const inputs = [
+      input,
+      editor.node('DequantizeLinear', [values, scales, zeros], `${name}/weight`, { axis: outputAxis }),
+    ];
+    if (bias !== undefined) {
+      const steps = scale.map((step) => step * inputScale);
+      const rounded = Int32Array.from(tensorValues(bias), (value, i) => Math.round(value / steps[i]!));
+      const parts = [
+        editor.add(`${name}/bias/int32`, int32(rounded)),
+        editor.add(`${name}/bias/scales`, float32(steps)),
+        editor.add(`${name}/bias/zero_points`, int32(new Int32Array(rounded.length))),
+      ];
+      inputs.push(editor.node('DequantizeLinear', parts, `${name}/bias`, { axis: 0 }));
+    }
+    editor.keep({ ...node, input: inputs });
+  };
+
+  for (const node of editor.nodes) {
+    const product = products.get(node);
+    if (product !== undefined) quantizedProduct(product, node);
+    else editor.keep({ ...node, input: node.input.map((name) => forAll.get(name) ?? name) });
+    const output = outputs.get(node);
+    if (output !== undefined) forAll.set(output, quantized(output, output));
+  }
+  return editor.finish();
+}
+
+/** Of the weights, so that the bias fits 30 bits in steps of weight × input. */
+function smallestScales(bias: Float64Array, inputScale: number): Float64Array {
+  return bias.map((value) => Math.abs(value) / (inputScale * 2 ** 30));
 }

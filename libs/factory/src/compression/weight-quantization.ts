@@ -19,6 +19,7 @@ export function quantizeWeight(
   channels: number,
   channelOf: (index: number) => number,
   largest = 63,
+  smallestScales?: ArrayLike<number>,
 ): QuantizedWeight {
   const peaks = new Float64Array(channels);
   for (let i = 0; i < weight.length; i += 1) {
@@ -26,7 +27,10 @@ export function quantizeWeight(
     peaks[channel] = Math.max(peaks[channel]!, Math.abs(weight[i]!));
   }
   // A channel of zeros, or nearly: any scale represents it.
-  const scales = Float32Array.from(peaks, (peak) => (peak > 1e-30 ? peak / largest : 1));
+  const scales = Float32Array.from(peaks, (peak, channel) => {
+    const least = smallestScales?.[channel] ?? 0;
+    return Math.max(peak, least) > 1e-30 ? Math.max(peak / largest, least) : 1;
+  });
   const values = new Int8Array(weight.length);
   for (let i = 0; i < weight.length; i += 1) {
     values[i] = Math.min(largest, Math.max(-largest, Math.round(weight[i]! / scales[channelOf(i)]!)));
