@@ -1,9 +1,12 @@
 import { InvalidTrainingOptionsError } from './errors.ts';
 import type { Family, TrainedDetector, TrainingContext, TrainingData } from './detector.ts';
+import { mahalanobis } from './mahalanobis/train-mahalanobis.ts';
+import { conv } from './neural/conv.ts';
+import { denseAe } from './neural/dense-ae.ts';
 import { pca } from './pca/train-pca.ts';
 
 /** Every family, in the order in which they are shown. */
-export const FAMILIES: Readonly<Record<string, Family>> = { pca };
+export const FAMILIES: Readonly<Record<string, Family>> = { pca, mahalanobis, 'dense-ae': denseAe, conv };
 
 /** A model family and its hyperparameters; what is left out is the family's default. */
 export interface FamilySpec {
