@@ -2,7 +2,8 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DetectorSignature } from '@drover/detection';
-import { DetectorSession, loadOnnxRuntime } from '@drover/inference';
+import { loadOnnxRuntime, openReplaySession } from '@drover/inference';
+import type { DetectorSession } from '@drover/inference';
 import { decodeModel, encodeModel } from '@drover/onnx';
 import type { ValidModel } from '@drover/onnx';
 import ort from 'onnxruntime-node';
@@ -37,7 +38,8 @@ const SESSION_OPTIONS: ort.InferenceSession.SessionOptions = {
 const BATCH = 256;
 
 /**
- * The agent's own session on a model, with a batch of a fixed size where the model has no state. Release it.
+ * The agent's own session on a model: many windows a run, always as many, where it scores each for itself; one by one
+ * where it keeps state or mixes the windows of a run. Release it.
  *
  * @throws InvalidGraphError, DetectorContractError
  */
@@ -52,8 +54,7 @@ export async function openDetector(
     ...shape,
     channels: channels.map((name) => ({ name, kind: 'numeric', resampling: 'last' })),
   };
-  const options = { providers: ['cpu'], batch: BATCH };
-  return { session: await DetectorSession.open(loadOnnxRuntime(), model, signature, options), signature };
+  return { session: await openReplaySession(loadOnnxRuntime(), model, signature, { providers: ['cpu'] }), signature };
 }
 
 /** @throws BrokenModelError */
@@ -91,6 +92,52 @@ export async function scoreWindows(model: Uint8Array, set: WindowSet): Promise<D
 }
 
 /**
+ * The same one by one and with no optimisation of the graph at all: what another build of ONNX Runtime may make of it.
+ *
+ * @throws BrokenModelError when the model does not run that way
+ */
+export function scorePlainly(
+  model: Uint8Array,
+  { data, count, window, channels }: WindowSet,
+): Promise<DetectorOutputs> {
+  const use = async (session: ort.InferenceSession): Promise<DetectorOutputs> => {
+    const scores: number[] = [];
+    const contributions = new Float32Array(count * channels);
+    const size = window * channels;
+    for (let n = 0; n < count; n += 1) {
+      const feeds = neutralFeeds(session, window, channels);
+      feeds['window'] = new ort.Tensor('float32', data.slice(n * size, (n + 1) * size), [1, window, channels]);
+      const results = await session.run(feeds, ['score', 'contributions']).catch((cause: unknown) => {
+        throw new BrokenModelError('ONNX Runtime cannot run the model without optimisations.', { cause });
+      });
+      scores.push(...(results['score']!.data as Float32Array));
+      contributions.set(results['contributions']!.data as Float32Array, n * channels);
+    }
+    return { score: Float32Array.from(scores), signals: scores.length / Math.max(1, count), contributions };
+  };
+  return withSession(model, use, { graphOptimizationLevel: 'disabled' });
+}
+
+/** All values measured, no calibration, empty state; a size that the graph leaves open is 1. */
+function neutralFeeds(session: ort.InferenceSession, window: number, channels: number): Record<string, ort.Tensor> {
+  const feeds: Record<string, ort.Tensor> = {};
+  for (const input of session.inputMetadata) {
+    if (!input.isTensor || input.name === 'window') continue;
+    const contract: Record<string, number[]> = {
+      mask: [1, window, channels],
+      time: [1, window],
+      center: [channels],
+      scale: [channels],
+    };
+    const dims = contract[input.name] ?? input.shape.map((size) => (typeof size === 'number' ? size : 1));
+    const fill = input.name === 'mask' || input.name === 'scale' ? 1 : 0;
+    const values = new Float32Array(dims.reduce((product, size) => product * size, 1)).fill(fill);
+    feeds[input.name] = new ort.Tensor('float32', values, dims);
+  }
+  return feeds;
+}
+
+/**
  * Runs `use` with a bare session, for what is no detector: graphs whose inner values are outputs. Frees it afterwards.
  *
  * @throws BrokenModelError when it does not load
@@ -98,10 +145,11 @@ export async function scoreWindows(model: Uint8Array, set: WindowSet): Promise<D
 export async function withSession<T>(
   model: Uint8Array,
   use: (session: ort.InferenceSession) => Promise<T>,
+  options: ort.InferenceSession.SessionOptions = {},
 ): Promise<T> {
   let session: ort.InferenceSession;
   try {
-    session = await ort.InferenceSession.create(model, SESSION_OPTIONS);
+    session = await ort.InferenceSession.create(model, { ...SESSION_OPTIONS, ...options });
   } catch (cause) {
     throw new BrokenModelError('ONNX Runtime cannot load the model.', { cause });
   }

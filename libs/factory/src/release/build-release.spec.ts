@@ -7,15 +7,20 @@ import { describe, expect, it } from 'vitest';
 import { InconsistentRecordingError, UnusableDataError } from '../errors.ts';
 import { FIXTURE_CHANNELS, machineRecording } from '../machine.fixture.ts';
 import { buildRelease } from './build-release.ts';
-import type { BuildOptions, BuildProgress, BuiltRelease } from './build-release.ts';
+import type { BuildOptions, BuildProgress, BuiltRelease, NamedRecording } from './release-options.ts';
 
 const normal = machineRecording(700, 1);
 const labelled = machineRecording(900, 2, [
   { channel: 2, fromRow: 300, toRow: 400, offset: 0.4 },
   { channel: 1, fromRow: 600, toRow: 720, offset: -25 },
 ]);
+const train = (...recordings: NamedRecording[]): BuildOptions['source'] => ({
+  kind: 'train',
+  recordings,
+  family: { name: 'pca' },
+});
 const options: BuildOptions = {
-  recordings: [normal],
+  source: train(normal),
   evaluation: [{ recording: labelled }],
   window: 8,
   units: { pressure: 'bar' },
@@ -93,7 +98,7 @@ describe('a built release', async () => {
   });
 
   it('has golden vectors that its own model reproduces on another build, and another model does not', async () => {
-    const other = await buildRelease({ ...options, recordings: [machineRecording(700, 9)] });
+    const other = await buildRelease({ ...options, source: train(machineRecording(700, 9)) });
     for (const [i, variant] of manifestDraft.variants.entries()) {
       const bytes = bytesOf(release, variant.artifacts[0]?.digest);
       expect(await goldenDifferences(release, bytes, variant.golden)).toBe(0);
@@ -109,8 +114,9 @@ describe('a built release', async () => {
   it('has golden windows on both sides of the threshold', () => {
     for (const { golden, policy } of manifestDraft.variants) {
       const scores = floats(golden.score);
-      expect(scores.some((score) => score < policy.threshold)).toBe(true);
-      expect(scores.some((score) => score > policy.threshold)).toBe(true);
+      const limit = policy.kind === 'threshold' ? policy.threshold : Number.NaN;
+      expect(scores.some((score) => score < limit)).toBe(true);
+      expect(scores.some((score) => score > limit)).toBe(true);
     }
   });
 
@@ -129,54 +135,87 @@ describe('a built release', async () => {
     expect(int8?.optimised.leftoverDequantize).toEqual([]);
     expect(int8?.optimised.casts).toEqual([]);
     expect(int8?.sizeBytes).toBeLessThan(fp32?.sizeBytes ?? 0);
-    expect(report.warnings).toEqual([]);
+    expect(report.warnings).toEqual([
+      'The recordings have no times: one sample a second was assumed.',
+      expect.stringMatching(/^Made for a rate of 1 Hz and windows of 8 samples/),
+    ]);
   });
 
-  it('is the same again for the same input, and does not depend on labels or evaluation', async () => {
-    const { labels: _, ...unlabelled } = normal;
-    const { evaluation: __, ...rest } = options;
-    const again = await buildRelease({ ...rest, recordings: [unlabelled] });
-    expect(again.artifacts.map(({ digest }) => digest)).toEqual(artifacts.map(({ digest }) => digest));
-    expect(again.manifestDraft.golden).toEqual(manifestDraft.golden);
-    expect(again.manifestDraft.variants[0]?.metrics.f1).toBeUndefined();
-    // Without labels, agreement is measured on synthetic faults.
-    expect(again.manifestDraft.variants[1]?.metrics.agreement).toBeGreaterThan(0.97);
+  it('measures events, delay and false alarms, and what int8 loses', () => {
+    const [fp32, int8] = manifestDraft.variants;
+    expect(fp32?.metrics).toMatchObject({ measuredOn: 'labelled', eventRecall: 1 });
+    expect(fp32?.metrics.vusPr).toBeGreaterThan(0.9);
+    expect(fp32?.metrics.detectionDelayMs).toBeLessThan(8_000);
+    expect(fp32?.metrics.vusPrLoss).toBeUndefined();
+    expect(Math.abs(int8?.metrics.vusPrLoss ?? 1)).toBeLessThan(0.01);
+    expect(fp32?.metrics.falseAlarmsPerDay).toBeGreaterThanOrEqual(0);
+  });
+
+  it('is the same again for the same input, and does not depend on labels or units', async () => {
+    const { labels: _labels, ...unlabelled } = normal;
+    const again = await buildRelease({ ...options, source: train(unlabelled), units: {} });
+    expect(again.artifacts).toEqual(artifacts);
+    expect(again.manifestDraft.variants).toEqual(manifestDraft.variants);
   });
 });
 
 describe('building a release', () => {
+  it('holds rows out to measure on where nothing is labelled', async () => {
+    const { evaluation: _evaluation, ...rest } = options;
+    const { manifestDraft, card } = await buildRelease(rest);
+    const [fp32, int8] = manifestDraft.variants;
+    expect(card.data.trainedOn).toEqual([{ name: 'recording 1', rows: 560, digest: null }]);
+    expect(card.data.evaluatedOn).toMatchObject([{ name: 'recording 1', rows: 140 }]);
+    expect(card.limits).toContainEqual(expect.stringMatching(/held out/));
+    expect(card.limits).toContainEqual(expect.stringMatching(/^Measured on synthetic faults only/));
+    expect(fp32?.metrics.measuredOn).toBe('synthetic');
+    expect(fp32?.metrics.vusPr).toBeGreaterThan(0.3);
+    expect(int8?.metrics.agreement).toBeGreaterThan(0.97);
+    // What is held out is not trained on: spoiling it changes no weight.
+    const spoiled = { ...normal, values: normal.values.map((value, i) => (i >= 560 * 4 ? value * 3 : value)) };
+    const other = await buildRelease({ ...rest, source: train(spoiled), variants: ['fp32'] });
+    expect(other.manifestDraft.variants[0]?.artifacts).toEqual(fp32?.artifacts);
+  });
+
   it('finds the rate in the times', async () => {
     const timesMs = Float64Array.from({ length: 700 }, (_, row) => 1_700_000_000_000 + row * 250);
-    const { manifestDraft } = await buildRelease({
-      recordings: [{ ...normal, timesMs }],
-      precisions: ['fp32'],
-    });
+    const { manifestDraft } = await buildRelease({ source: train({ ...normal, timesMs }), variants: ['fp32'] });
     expect(manifestDraft.signature).toMatchObject({ rateHz: 4, maxGapMs: 2_500, window: 16 });
     expect(manifestDraft.variants.map(({ name }) => name)).toEqual(['fp32']);
   });
 
   it('trains only on the rows it is told to', async () => {
     const spoiled = { ...normal, values: normal.values.map((value, i) => (i >= 500 * 4 ? 1e6 : value)) };
-    const limited = await buildRelease({ ...options, recordings: [spoiled], trainRows: [0, 500] });
-    const clean = await buildRelease({ ...options, trainRows: [0, 500] });
+    const first = (recording: NamedRecording): BuildOptions => ({
+      ...options,
+      source: { kind: 'train', recordings: [recording], family: { name: 'pca' }, trainRows: 500 },
+    });
+    const limited = await buildRelease(first(spoiled));
+    const clean = await buildRelease(first(normal));
     expect(limited.artifacts).toEqual(clean.artifacts);
   });
 
-  it('warns of channels that are not watched and of windows set aside', async () => {
+  it('names channels that are not watched and windows set aside', async () => {
     const fault = { channel: 2, fromRow: 300, toRow: 330, offset: 0.5 };
     const recording = machineRecording(700, 1, [fault]);
     const still = { ...recording, values: recording.values.map((value, i) => (i % 4 === 0 ? 5 : value)) };
-    const { report } = await buildRelease({ ...options, evaluation: [], recordings: [still] });
-    expect(report.warnings).toEqual([
-      'Never changes in the training data, so it is not watched: pressure.',
-      expect.stringMatching(/^\d+ of 693 training windows look abnormal/),
-    ]);
+    const { card } = await buildRelease({ ...options, source: train(still) });
+    expect(card.limits).toContain('Never changes in the training data, so it is not watched: pressure.');
+    expect(card.limits).toContainEqual(expect.stringMatching(/^\d+ of 693 training windows look abnormal/));
+    expect(card.data.setAside).toBeGreaterThan(20);
   });
 
   it('tells its progress and stops when it is told to', async () => {
     const seen: BuildProgress[] = [];
     await buildRelease({ ...options, onProgress: (progress) => seen.push(progress) });
     expect(seen.map(({ percent }) => percent)).toEqual(seen.map(({ percent }) => percent).toSorted((a, b) => a - b));
+    expect([...new Set(seen.map(({ phase }) => phase))]).toEqual([
+      'preparing',
+      'training',
+      'compressing',
+      'measuring',
+      'done',
+    ]);
     expect(seen.at(-1)).toEqual({ percent: 100, phase: 'done' });
     const controller = new AbortController();
     const stopped = buildRelease({ ...options, signal: controller.signal, onProgress: () => controller.abort() });
@@ -185,17 +224,23 @@ describe('building a release', () => {
 
   it('refuses channels without values, and recordings that do not fit together', async () => {
     const empty = { ...normal, values: normal.values.map((value, i) => (i % 4 === 1 ? Number.NaN : value)) };
-    await expect(buildRelease({ ...options, recordings: [empty] })).rejects.toThrow(UnusableDataError);
-    await expect(buildRelease({ ...options, recordings: [empty] })).rejects.toThrow(/flow/);
+    await expect(buildRelease({ ...options, source: train(empty) })).rejects.toThrow(UnusableDataError);
+    await expect(buildRelease({ ...options, source: train(empty) })).rejects.toThrow(/flow/);
     const foreign = { ...labelled, channels: ['a', 'b', 'c', 'd'] };
     await expect(buildRelease({ ...options, evaluation: [{ recording: foreign }] })).rejects.toThrow(
       InconsistentRecordingError,
     );
   });
 
+  it('refuses kinds that need a network where there is none, if they were asked for', async () => {
+    await expect(buildRelease({ ...options, variants: ['pruned'] })).rejects.toThrow(
+      'pruned variants need a neural network that was trained here; pca has none.',
+    );
+  });
+
   it('names the channel that does not fit a manifest', async () => {
     const long = { ...normal, channels: ['x'.repeat(100), 'b', 'c', 'd'] };
-    await expect(buildRelease({ recordings: [long], window: 8 })).rejects.toMatchObject({
+    await expect(buildRelease({ source: train(long), window: 8 })).rejects.toMatchObject({
       problems: [{ path: 'signature.channels.0.name' }],
     });
   });

@@ -1,16 +1,22 @@
 import { createHash } from 'node:crypto';
-import type { Metrics, Variant } from '@drover/contracts';
+import type { ArtifactRef, Cost, DecisionPolicy, Metrics, ModelCard, Refusal, Variant } from '@drover/contracts';
 import { parameterCount } from '@drover/onnx';
-import type { WindowSet } from '../window-set.ts';
-import { goldenOutputs } from './golden-vectors.ts';
-import type { MadeVariant, VariantPrecision } from './make-variants.ts';
 import { inspectOptimised } from '../compression/inspect-optimised.ts';
 import type { OptimisedGraphReport } from '../compression/inspect-optimised.ts';
+import type { WindowSet } from '../window-set.ts';
+import { goldenOutputs } from './golden-vectors.ts';
+import type { MadeVariant } from './made-variant.ts';
+import type { MeasuredVariant } from './measure-variant.ts';
 
 export interface Artifact {
-  /** SHA-256, lower-case hexadecimal. */
+  /** SHA-256 of the bytes, lower-case hexadecimal. */
   readonly digest: string;
+  /** As they are stored and sent. */
   readonly bytes: Uint8Array;
+  /** How the bytes become the file. */
+  readonly encoding: ArtifactRef['encoding'];
+  /** Of the file, where it is encoded. */
+  readonly decodedSizeBytes?: number;
 }
 
 export interface VariantReport {
@@ -21,44 +27,93 @@ export interface VariantReport {
   readonly optimised: OptimisedGraphReport;
   /** Chosen ranges of activations, for int8. */
   readonly ranges?: Readonly<Record<string, readonly [low: number, high: number]>>;
+  readonly offered: boolean;
+  readonly refusals: readonly Refusal[];
 }
 
-/** A variant as the manifest, the artifact store and a person get to know it. */
+/** A variant as the manifest, the artifact store, the card and a person get to know it. */
 export interface DescribedVariant {
-  readonly precision: VariantPrecision;
   readonly variant: Variant;
   readonly artifact: Artifact;
+  readonly card: ModelCard['variants'][number];
   readonly report: VariantReport;
 }
 
-/** Names the artifact, computes golden outputs and looks at the optimised graph. */
+/** Names the artifact, computes golden outputs, counts what it costs and looks at the optimised graph. */
 export async function describeVariant(
-  made: MadeVariant,
-  metrics: Metrics,
+  { made, metrics }: MeasuredVariant,
   golden: WindowSet,
+  refusals: readonly Refusal[],
 ): Promise<DescribedVariant> {
-  const { precision, bytes, policy, model, int8 } = made;
-  const digest = createHash('sha256').update(bytes).digest('hex');
+  const { name, precision, size, model } = made;
+  const policy = structuredClone(made.policy) as DecisionPolicy;
+  const artifact = artifactOf(made);
+  const { digest } = artifact;
+  const sizeBytes = artifact.bytes.length;
+  const offered = refusals.length === 0;
+  const cost = costOf(made);
+  const optimised = await inspectOptimised(model);
+  const { decodedSizeBytes } = artifact;
   return {
-    precision,
     variant: {
-      name: precision,
+      name,
       precision,
-      size: 'full',
+      size,
       runtime: 'onnxruntime',
-      artifacts: [{ role: 'model', digest, sizeBytes: bytes.length, encoding: 'identity' }],
+      artifacts: [
+        {
+          role: 'model',
+          digest,
+          sizeBytes,
+          encoding: artifact.encoding,
+          ...(decodedSizeBytes === undefined ? {} : { decodedSizeBytes }),
+        },
+      ],
       policy,
       metrics,
-      golden: await goldenOutputs(bytes, golden, precision),
+      cost,
+      golden: await goldenOutputs(made.bytes, golden, precision),
     },
-    artifact: { digest, bytes },
-    report: {
-      name: precision,
-      sizeBytes: bytes.length,
-      parameters: parameterCount(model),
+    artifact,
+    card: {
+      name,
+      precision,
+      size,
+      digest,
+      sizeBytes,
+      policy,
       metrics,
-      optimised: await inspectOptimised(model),
-      ...(int8 === undefined ? {} : { ranges: int8.ranges }),
+      cost,
+      optimised: {
+        operators: { ...optimised.operators },
+        leftoverDequantize: optimised.leftoverDequantize.map(shortened),
+        casts: optimised.casts.map(shortened),
+      },
+      offered,
+      refusals: [...refusals],
+    },
+    report: {
+      name,
+      sizeBytes,
+      parameters: cost.parameters,
+      metrics,
+      optimised,
+      offered,
+      refusals,
+      ...(made.ranges === undefined ? {} : { ranges: made.ranges }),
     },
   };
+}
+
+function artifactOf({ bytes }: MadeVariant): Artifact {
+  return { digest: createHash('sha256').update(bytes).digest('hex'), bytes, encoding: 'identity' };
+}
+
+function costOf({ model, bytes }: MadeVariant): Cost {
+  return { parameters: parameterCount(model), multiplyAccumulates: 0, peakMemoryBytes: bytes.length };
+}
+
+/** Names of values are as long as their maker likes; a card's are not. */
+function shortened(name: string): string {
+  return name.slice(0, 200);
 }

@@ -1,71 +1,97 @@
-import type { PolicySpec } from '@drover/detection';
+import type { VariantKind } from '@drover/contracts';
 import { encodeModel } from '@drover/onnx';
-import type { ValidModel } from '@drover/onnx';
-import type { TrainedDetector } from '../detector.ts';
-import { scoreWindows } from '../detector-session.ts';
-import { injectFaults } from '../evaluation/synthetic-faults.ts';
-import { quantile } from '../quantile.ts';
 import { quantizeInt8 } from '../compression/quantize-int8.ts';
-import type { Int8Report } from '../compression/quantize-int8.ts';
-import { concatWindows, selectWindows, thinned } from '../window-set.ts';
+import type { TrainingData } from '../detector.ts';
+import { InvalidTrainingOptionsError, UnsupportedGraphError } from '../errors.ts';
+import { injectFaults } from '../evaluation/synthetic-faults.ts';
+import { concatWindows, thinned } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
-
-/** Precisions that the factory can make. */
-export type VariantPrecision = 'fp32' | 'int8';
-
-export interface MadeVariant {
-  readonly precision: VariantPrecision;
-  readonly model: ValidModel;
-  readonly bytes: Uint8Array;
-  readonly policy: PolicySpec;
-  /** Scores of the normal training windows, by this variant. */
-  readonly normalScores: Float32Array;
-  readonly int8?: Int8Report;
-}
+import { matchedPolicy, normalScoresOf, normalWindowsOf } from './made-variant.ts';
+import type { MadeVariant, VariantSource } from './made-variant.ts';
+import type { PlannedKind } from './variant-kinds.ts';
 
 const CALIBRATION_WINDOWS = 512;
-const MATCHED_QUANTILE = 0.95;
 
-/** The trained network as it is. */
-export async function makeFp32(detector: TrainedDetector): Promise<MadeVariant> {
-  const bytes = encodeModel(detector.graph);
-  const { score } = await scoreWindows(bytes, normalWindowsOf(detector));
-  return { precision: 'fp32', model: detector.graph, bytes, policy: detector.policy, normalScores: score };
+export interface MakingContext {
+  readonly source: VariantSource;
+  /** What the ranges of activations are chosen on. */
+  readonly calibration: WindowSet;
+  /** For what has to be trained again; nothing where the model was brought along. */
+  readonly training?: TrainingData | undefined;
+  readonly seed: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress: (fraction: number, loss?: number) => void;
 }
+
+/** Makes the variants of one kind beside fp32. */
+type Maker = (context: MakingContext, fp32: MadeVariant) => Promise<MadeVariant[]>;
 
 /**
- * The network in int8. Ranges are calibrated on training windows and on as many with synthetic faults, because an
- * anomaly that saturates the input would look smaller than it is. The threshold moves with the scores of normal windows,
- * so that rounding makes neither more nor fewer alarms.
+ * Windows for the ranges of activations: normal ones and as many with synthetic faults, because an anomaly that saturates
+ * the input would look smaller than it is.
  */
-export async function makeInt8(
-  detector: TrainedDetector,
-  fp32: MadeVariant,
-  random: () => number,
-): Promise<MadeVariant> {
-  const normal = normalWindowsOf(detector);
-  const calibration = thinned(normal, CALIBRATION_WINDOWS);
-  const { model, report } = await quantizeInt8(
-    detector.graph,
-    concatWindows(calibration, injectFaults(calibration, random)),
-  );
-  const bytes = encodeModel(model);
-  const { score } = await scoreWindows(bytes, normal);
-  const ratio = quantile(score, MATCHED_QUANTILE) / quantile(fp32.normalScores, MATCHED_QUANTILE);
-  return {
-    precision: 'int8',
-    model,
-    bytes,
-    policy: { ...detector.policy, threshold: detector.policy.threshold * (Number.isFinite(ratio) ? ratio : 1) },
-    normalScores: score,
-    int8: report,
-  };
+export function calibrationWindows({ detector }: VariantSource, random: () => number): WindowSet {
+  const normal = thinned(normalWindowsOf(detector), CALIBRATION_WINDOWS);
+  return concatWindows(normal, injectFaults(normal, random));
 }
 
-/** The training windows that the trainer took for normal. */
-export function normalWindowsOf({ trainedOn, normal }: TrainedDetector): WindowSet {
-  return selectWindows(
-    trainedOn,
-    normal.flatMap((flag, index) => (flag ? [index] : [])),
-  );
+/** The model as it was trained. */
+export async function makeFp32(source: VariantSource, signal?: AbortSignal): Promise<MadeVariant> {
+  const { graph, policy } = source.detector;
+  const bytes = encodeModel(graph);
+  const normalScores = await normalScoresOf(bytes, policy, source, signal);
+  return { name: 'fp32', kind: 'fp32', precision: 'fp32', size: 'full', model: graph, bytes, policy, normalScores };
+}
+
+/** The network in int8, its threshold moved with the scores of normal windows. */
+async function makeInt8({ source, calibration, signal }: MakingContext, fp32: MadeVariant): Promise<MadeVariant[]> {
+  const { model, report } = await quantizeInt8(fp32.model, calibration);
+  const bytes = encodeModel(model);
+  const normalScores = await normalScoresOf(bytes, fp32.policy, source, signal);
+  const policy = matchedPolicy(fp32.policy, fp32.normalScores, normalScores);
+  return [
+    {
+      ...fp32,
+      name: 'int8',
+      kind: 'int8',
+      precision: 'int8',
+      model,
+      bytes,
+      policy,
+      normalScores,
+      ranges: report.ranges,
+    },
+  ];
+}
+
+const MAKERS: Partial<Record<VariantKind, Maker>> = { int8: makeInt8 };
+
+/**
+ * Makes variants of one kind.
+ *
+ * @returns the variants, or why there are none
+ * @throws InvalidTrainingOptionsError when one was asked for that the graph does not allow; the signal's reason
+ */
+export async function makeVariants(
+  { kind, asked }: PlannedKind,
+  context: MakingContext,
+  fp32: MadeVariant,
+): Promise<{ readonly made: readonly MadeVariant[]; readonly leftOut?: string }> {
+  const maker = MAKERS[kind];
+  if (maker === undefined) return { made: [], leftOut: `${kind} variants cannot be made.` };
+  try {
+    return { made: await maker(context, fp32) };
+  } catch (error) {
+    if (!(error instanceof UnsupportedGraphError)) throw error;
+    if (asked) {
+      throw new InvalidTrainingOptionsError(`An ${kind} variant cannot be made of this model: ${error.message}`, {
+        cause: error,
+      });
+    }
+    return { made: [], leftOut: `There is no ${kind} variant: ${lowerFirst(error.message)}` };
+  }
+}
+
+function lowerFirst(sentence: string): string {
+  return sentence.charAt(0).toLowerCase() + sentence.slice(1);
 }

@@ -1,0 +1,95 @@
+import type { Precision, VariantKind } from '@drover/contracts';
+import type { PolicySpec } from '@drover/detection';
+import type { ValidModel } from '@drover/onnx';
+import type { TrainedDetector } from '../detector.ts';
+import { scoreWindows } from '../detector-session.ts';
+import type { DetectorShape } from '../detector-session.ts';
+import { replayPolicy } from '../evaluation/replay.ts';
+import { scoreRecording } from '../evaluation/score-recording.ts';
+import { quantile } from '../quantile.ts';
+import { hasState } from './graph-state.ts';
+import { recordingRows, selectWindows } from '../window-set.ts';
+import type { Recording, WindowSet } from '../window-set.ts';
+
+/** A variant before it was measured. */
+export interface MadeVariant {
+  readonly name: string;
+  readonly kind: VariantKind;
+  readonly precision: Precision;
+  /** Size class: `full`, `pruned-50`, `sparse-50`, `student`. */
+  readonly size: string;
+  readonly model: ValidModel;
+  /** The ONNX file. */
+  readonly bytes: Uint8Array;
+  readonly policy: PolicySpec;
+  /** What the policy compares on normal training data, by this variant. */
+  readonly normalScores: Float64Array;
+  /** Chosen ranges of activations, for int8. */
+  readonly ranges?: Readonly<Record<string, readonly [low: number, high: number]>>;
+  /** The same network trained without its teacher, for a distilled one: to compare with, never published. */
+  readonly alone?: { readonly bytes: Uint8Array; readonly policy: PolicySpec };
+}
+
+/** What is known of the model that variants are made of. */
+export interface VariantSource {
+  readonly detector: TrainedDetector;
+  /** What it was trained on (or calibrated with): normal operation in the order of time. */
+  readonly recordings: readonly Recording[];
+}
+
+/** How a detector is run. */
+export function shapeOf({ shape, warmup, stateReset }: TrainedDetector): DetectorShape {
+  return { ...shape, warmup, stateReset };
+}
+
+/** The training windows that the trainer took for normal. */
+export function normalWindowsOf({ trainedOn, normal }: TrainedDetector): WindowSet {
+  return selectWindows(
+    trainedOn,
+    normal.flatMap((flag, index) => (flag ? [index] : [])),
+  );
+}
+
+/** Rows of a recording that are enough to know the scores of normal operation. */
+const MOST_NORMAL_ROWS = 8_192;
+
+/**
+ * What the policy compares on normal training data. Where each window is scored and decided for itself, on the windows that
+ * were taken for normal; else on the recordings, in the order of time.
+ */
+export async function normalScoresOf(
+  bytes: Uint8Array,
+  policy: PolicySpec,
+  { detector, recordings }: VariantSource,
+  signal?: AbortSignal,
+): Promise<Float64Array> {
+  if (!hasState(detector.graph) && policy.kind === 'threshold') {
+    const { score, signals } = await scoreWindows(bytes, normalWindowsOf(detector));
+    return Float64Array.from({ length: score.length / signals }, (_, n) =>
+      Math.max(...score.subarray(n * signals, (n + 1) * signals)),
+    );
+  }
+  const compared: number[] = [];
+  for (const recording of recordings) {
+    // The end: a model with state has found its feet by then.
+    const rows = recordingRows(recording, [Math.max(0, recording.rows - MOST_NORMAL_ROWS), recording.rows]);
+    const scored = await scoreRecording(bytes, rows, shapeOf(detector), signal);
+    const replay = replayPolicy(scored, rows.rows, policy);
+    for (const row of scored.ends) compared.push(replay.compared[row]!);
+  }
+  return Float64Array.from(compared);
+}
+
+const MATCHED_QUANTILE = 0.95;
+
+/**
+ * A policy for another variant's scores: a threshold moves with the scores of normal windows, so that rounding makes
+ * neither more nor fewer alarms. A policy that compares tail probabilities adapts by itself.
+ *
+ * @param reference what the policy was made for @param own the other variant's; both on the same normal data
+ */
+export function matchedPolicy(policy: PolicySpec, reference: Float64Array, own: Float64Array): PolicySpec {
+  if (policy.kind !== 'threshold') return policy;
+  const ratio = quantile(own, MATCHED_QUANTILE) / quantile(reference, MATCHED_QUANTILE);
+  return Number.isFinite(ratio) && ratio > 0 ? { ...policy, threshold: policy.threshold * ratio } : policy;
+}
