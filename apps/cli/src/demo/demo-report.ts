@@ -1,4 +1,5 @@
 import { formatTable } from '../table.ts';
+import type { DemoChoice } from './demo-choices.ts';
 
 export interface DemoDevice {
   readonly device: string;
@@ -20,6 +21,8 @@ export interface DemoDevice {
 export interface DemoResult {
   readonly ok: boolean;
   readonly devices: readonly DemoDevice[];
+  /** Of the neural release: what each board was offered, measured and took. */
+  readonly choices: readonly DemoChoice[];
   readonly rollouts: readonly {
     readonly release: string;
     readonly status: string;
@@ -47,6 +50,21 @@ export function formatResult(result: DemoResult): string {
       row.rowsExpected === null ? '-' : `${row.rowsReceived} of ${row.rowsExpected}`,
     ]),
   );
+  const choices = formatTable(
+    ['device', 'tier', 'candidate', 'KiB', 'p50 µs', 'p99 µs', 'taken', 'why'],
+    result.choices.flatMap(({ device, tier, candidates }) =>
+      candidates.map((row) => [
+        device,
+        tier,
+        row.variant,
+        (row.sizeBytes / 1024).toFixed(0),
+        String(row.p50Us),
+        String(row.p99Us),
+        row.chosen ? 'yes' : '',
+        row.reason ?? '',
+      ]),
+    ),
+  );
   const rollouts = formatTable(
     ['release', 'rollout', 'succeeded', 'failed'],
     result.rollouts.map((row) => [row.release, row.status, String(row.succeeded), String(row.failed)]),
@@ -59,9 +77,11 @@ export function formatResult(result: DemoResult): string {
   return [
     devices,
     '',
+    choices,
+    '',
     rollouts,
     '',
     `Detection, sample by sample: F1 ${f1}, false-alarm rate ${(far * 100).toFixed(1)} %, missed-alarm rate ${(mar * 100).toFixed(1)} %. ${lost}`,
-    'Tiers are simulated on this machine: latencies are its own, from a sample’s arrival to its decision.',
+    'Simulated boards have the real limits of their tier and the speed of this machine: above, from a sample’s arrival to its decision; below, bare runs.',
   ].join('\n');
 }

@@ -1,26 +1,27 @@
-import { readFile } from 'node:fs/promises';
 import type { DroverClient } from '@drover/client';
 import { api } from '@drover/contracts';
-import type { Build, Device, FleetEvent, Release, Rollout } from '@drover/contracts';
+import type { Device, FleetEvent, Release, Rollout } from '@drover/contracts';
 import { poolCounts, pointMetrics } from '@drover/detection';
-import { OperationError, sleep } from '@drover/runtime';
+import { sleep } from '@drover/runtime';
+import { choicesOf } from './demo-choices.ts';
+import { DemoFactory } from './demo-factory.ts';
+import type { DemoTraining, Uploaded } from './demo-factory.ts';
 import { describeEvent } from './demo-narration.ts';
 import type { DemoMachine, ReplayedRecording } from './demo-recordings.ts';
 import { loopLengthMs, scoreLoop } from './demo-score.ts';
 import type { LoopScore } from './demo-score.ts';
 import type { DemoDevice, DemoResult } from './demo-report.ts';
-
-/** Something of the demo took too long or ended badly. */
-export class DemoFailedError extends OperationError {}
+import { untilAborted } from './until.ts';
+import type { Until } from './until.ts';
 
 export const MACHINE_PIPELINE = 'machine';
 export const HOST_PIPELINE = 'host';
 
-const POLL_MS = 300;
-const WAIT_MS = 180_000;
 /** Rows of the host's own measurements to train on: about one per second. */
 const HOST_ROWS = 70;
 const HOST_WINDOW = 4;
+/** The large tier, which also teaches: the only family from which every kind of variant can be made. */
+const NEURAL_FAMILY = 'conv';
 /** After a pass, until what it found has surely arrived. */
 const SETTLE_MS = 2_500;
 
@@ -29,11 +30,6 @@ export interface Board {
   readonly name: string;
   readonly machine: DemoMachine;
   readonly replayed: ReplayedRecording;
-}
-
-interface Digests {
-  readonly artifacts: string[];
-  readonly evaluation: string[];
 }
 
 export interface DemoOptions {
@@ -50,21 +46,24 @@ export class Demo {
   readonly #options: DemoOptions;
   readonly #client: DroverClient;
   readonly #say: (text: string) => void;
+  readonly #until: Until;
+  readonly #factory: DemoFactory;
 
   constructor(options: DemoOptions) {
     this.#options = options;
     this.#client = options.client;
     this.#say = options.say;
+    this.#until = untilAborted(options.signal);
+    this.#factory = new DemoFactory(options.client, options.say, this.#until);
   }
 
   async run(): Promise<DemoResult> {
     const narration = this.#narrate();
     const devices = await this.#waitForDevices();
     const { machines } = this.#options;
-    const digests = await Promise.all(machines.map((machine) => this.#uploadRecordings(machine)));
-    this.#say('Training from normal data: windowed principal components, as fp32 and int8 …');
-    const first = await Promise.all(machines.map((machine, i) => this.#train(machine, digests[i]!, { seed: 1 })));
-    for (const release of first) this.#describe(release);
+    const uploaded = await Promise.all(machines.map((machine) => this.#factory.upload(machine)));
+    this.#say('Training from normal data: every family is tried on it, and the best one or a combination is taken …');
+    const first = await this.#train(uploaded, { family: 'auto', seed: 1 });
     this.#say('Rolling out in waves, one board first. Each gets the variants that fit its tier …');
     const rollouts = await Promise.all(
       machines.map((machine, i) => this.#rollOut(first[i]!, MACHINE_PIPELINE, this.#devicesOf(machine, devices))),
@@ -74,10 +73,11 @@ export class Demo {
     const hostRollout = this.#hostModel(devices.get(this.#options.hostName)!);
     hostRollout.catch(() => undefined);
     const scores = await this.#watchPass(devices);
-    this.#say('Updating over the air while the boards run …');
-    const second = await Promise.all(
-      machines.map((machine, i) => this.#train(machine, digests[i]!, { seed: 2, explainedVariance: 0.9 })),
+    this.#say(
+      'Now a neural family, with all variants: smaller numbers, fewer neurons, a small network taught by a large one …',
     );
+    const second = await this.#train(uploaded, { family: NEURAL_FAMILY, seed: 2 });
+    this.#say('Updating over the air while the boards run. Each measures the variants offered to its tier …');
     rollouts.push(
       ...(await Promise.all(
         machines.map((machine, i) => this.#rollOut(second[i]!, MACHINE_PIPELINE, this.#devicesOf(machine, devices))),
@@ -85,7 +85,7 @@ export class Demo {
     );
     rollouts.push(await hostRollout);
     await this.#waitForReports([...second.map(({ id }) => id), rollouts.at(-1)!.release]);
-    const result = await this.#result(rollouts, scores);
+    const result = await this.#result(rollouts, scores, second);
     narration.stop();
     return result;
   }
@@ -131,49 +131,10 @@ export class Demo {
     });
   }
 
-  async #uploadRecordings({ id, training, replayed }: DemoMachine): Promise<Digests> {
-    await this.#client.call(api.models.create, { body: { id, name: id } });
-    const upload = async (path: string): Promise<string> =>
-      (await this.#client.upload(await readFile(path), 'text/csv')).digest;
-    return {
-      artifacts: await Promise.all(training.map(upload)),
-      evaluation: await Promise.all([...new Set(replayed.map(({ path }) => path))].map(upload)),
-    };
-  }
-
-  async #train(
-    { id, trainRows }: DemoMachine,
-    { artifacts, evaluation }: Digests,
-    options: { seed: number; explainedVariance?: number },
-  ): Promise<Release> {
-    const source = { kind: 'recordings', artifacts } as const;
-    const { seed, ...hyperparameters } = options;
-    const training = { source, seed, options: hyperparameters, ...(trainRows === undefined ? {} : { trainRows }) };
-    return this.#waitForBuild(
-      await this.#client.call(api.builds.create, {
-        body: { model: id, training, evaluation: { artifacts: evaluation } },
-      }),
-    );
-  }
-
-  async #waitForBuild({ id }: Build): Promise<Release> {
-    const ended = await this.#until(`build ${id} to end`, async () => {
-      const build = await this.#client.call(api.builds.get, { params: { build: id } });
-      if (build.status === 'FAILED' || build.status === 'CANCELED')
-        throw new DemoFailedError(`The build ended as ${build.status}: ${build.error?.message ?? build.phase}`);
-      return build.status === 'SUCCEEDED' ? build : undefined;
-    });
-    return this.#client.call(api.releases.get, { params: { release: ended.release } });
-  }
-
-  #describe(release: Release): void {
-    for (const { name, sizeBytes, metrics } of release.variants) {
-      const quality =
-        metrics.f1 === undefined
-          ? ''
-          : `, F1 ${metrics.f1.toFixed(2)}, false alarms ${percent(metrics.far)}, missed ${percent(metrics.mar)}`;
-      this.#say(`  ${name}: ${(sizeBytes / 1024).toFixed(0)} KiB${quality}`);
-    }
+  async #train(uploaded: readonly Uploaded[], training: DemoTraining): Promise<Release[]> {
+    const releases = await Promise.all(uploaded.map((recordings) => this.#factory.train(recordings, training)));
+    for (const release of releases) await this.#factory.describe(release);
+    return releases;
   }
 
   async #rollOut(release: Release, pipeline: string, devices: string[]): Promise<Rollout> {
@@ -265,13 +226,10 @@ export class Demo {
       return rows.length >= HOST_ROWS ? true : undefined;
     });
     await this.#client.call(api.models.create, { body: { id: 'host', name: 'Host' } });
-    const release = await this.#waitForBuild(
-      await this.#client.call(api.builds.create, {
-        body: {
-          model: 'host',
-          training: { source: { kind: 'measurements', device: host.id, stream: HOST_PIPELINE }, window: HOST_WINDOW },
-        },
-      }),
+    const source = { kind: 'measurements', device: host.id, stream: HOST_PIPELINE } as const;
+    const release = await this.#factory.train(
+      { model: 'host', source, evaluation: [], trainRows: undefined },
+      { family: 'pca', seed: 1, window: HOST_WINDOW },
     );
     this.#say(
       `Trained a model of this machine from ${HOST_ROWS} of its own measurements; rolling it out to its agent …`,
@@ -303,10 +261,12 @@ export class Demo {
   async #result(
     rollouts: readonly Rollout[],
     scores: ReadonlyMap<string, LoopScore & { rowsExpected: number; rowsReceived: number }>,
+    measured: readonly Release[],
   ): Promise<DemoResult> {
     const rows: DemoDevice[] = [];
     let dropped = 0;
-    for (const device of await this.#devices()) {
+    const devices = await this.#devices();
+    for (const device of devices) {
       const { reported } = await this.#client.call(api.devices.twin, { params: { device: device.id } });
       const pipeline = reported?.pipelines[device.pipelines[0]!];
       dropped += Object.values(reported?.store.dropped ?? {}).reduce((sum, count) => sum + count, 0);
@@ -339,6 +299,7 @@ export class Demo {
     return {
       ok: rollouts.every(({ status }) => status === 'SUCCEEDED') && detected && !lost,
       devices: rows,
+      choices: await choicesOf(this.#client, measured, devices),
       rollouts: rollouts.map(({ release, status, counts }) => ({
         release,
         status,
@@ -349,21 +310,6 @@ export class Demo {
       lost: { dropped, rejected: rejects.length },
     };
   }
-
-  /** Asks until there is an answer. */
-  async #until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-    const deadline = performance.now() + WAIT_MS;
-    for (;;) {
-      const answer = await ask();
-      if (answer !== undefined) return answer;
-      if (performance.now() > deadline) throw new DemoFailedError(`Waited ${WAIT_MS / 1000} s for ${what}, in vain.`);
-      await sleep(POLL_MS, this.#options.signal);
-    }
-  }
-}
-
-function percent(share: number | undefined): string {
-  return share === undefined ? '-' : `${(share * 100).toFixed(1)} %`;
 }
 
 function instant(ms: number): string {
