@@ -17,7 +17,10 @@ export interface TrialModel {
 /** What `npm run demo` rolls out: principal components of the bundled pump. */
 export async function pumpModel(): Promise<TrialModel> {
   const recording = await loadRecording(bundledRecordings().normal);
-  const { manifestDraft, artifacts } = await buildRelease({ recordings: [recording], precisions: ['fp32'] });
+  const { manifestDraft, artifacts } = await buildRelease({
+    source: { kind: 'train', recordings: [recording], family: { name: 'pca' } },
+    variants: ['fp32'],
+  });
   const [variant] = manifestDraft.variants;
   const [artifact] = artifacts;
   if (variant === undefined || artifact === undefined) throw new BenchFailedError('The release has no variant');
