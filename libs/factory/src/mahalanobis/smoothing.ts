@@ -1,0 +1,69 @@
+import { quantile } from '../quantile.ts';
+import type { TrainingRows } from './training-rows.ts';
+
+/** How a row becomes free of units: (x − center) · inverse. */
+export interface ChannelScale {
+  readonly center: Float64Array;
+  /** 0 for a channel that never changed, which then adds nothing. */
+  readonly inverse: Float64Array;
+}
+
+// A deviation this small beside the center is what float32 makes of a constant.
+const FLAT = 1e-6;
+/**
+ * Normal values span about six deviations. A channel whose span is far more, because it rests at one value nearly always,
+ * is scaled by the span instead, so that its next rare value is no wonder.
+ */
+const SPAN = 1 / 8;
+/** How far one sample can move a smoothed channel at most, in deviations of the unsmoothed channel. */
+export const LARGEST_STEP = 20;
+
+/** Median and deviation per channel over the rows marked in `use`. */
+export function fitScale({ values, count, channels }: TrainingRows, use: readonly boolean[]): ChannelScale {
+  const center = new Float64Array(channels);
+  const inverse = new Float64Array(channels);
+  for (let c = 0; c < channels; c += 1) {
+    const column: number[] = [];
+    for (let n = 0; n < count; n += 1) if (use[n]) column.push(values[n * channels + c]!);
+    const middle = quantile(column, 0.5);
+    let square = 0;
+    let low = Infinity;
+    let high = -Infinity;
+    for (const value of column) {
+      square += (value - middle) ** 2;
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+    const deviation = Math.max(Math.sqrt(square / column.length), SPAN * (high - low));
+    center[c] = middle;
+    inverse[c] = deviation <= FLAT * Math.abs(middle) || deviation < 1e-30 ? 0 : 1 / deviation;
+  }
+  return { center, inverse };
+}
+
+/**
+ * Exponentially weighted means of the scaled channels, one after another per rate: `[N, K × C]`, first all channels by the
+ * first rate. The first row of a stretch is its own mean. One step moves a mean by no more than the rate × LARGEST_STEP, so
+ * that a wild value is soon forgotten.
+ *
+ * Source: S. Roberts, "Control chart tests based on geometric moving averages", Technometrics 1, 1959.
+ *
+ * @param rates K weights of the newest row, in (0, 1]
+ */
+export function smoothRows(rows: TrainingRows, { center, inverse }: ChannelScale, rates: readonly number[]): Float64Array {
+  const { values, count, channels, starts } = rows;
+  const features = rates.length * channels;
+  const smooth = new Float64Array(count * features);
+  for (let n = 0; n < count; n += 1) {
+    for (const [k, rate] of rates.entries()) {
+      for (let c = 0; c < channels; c += 1) {
+        const at = n * features + k * channels + c;
+        const value = (values[n * channels + c]! - center[c]!) * inverse[c]!;
+        const before = starts[n] === 1 ? 0 : smooth[at - features]!;
+        const step = Math.min(LARGEST_STEP, Math.max(-LARGEST_STEP, value - before));
+        smooth[at] = before + (starts[n] === 1 ? 1 : rate) * step;
+      }
+    }
+  }
+  return smooth;
+}

@@ -1,0 +1,193 @@
+import type { Family, TrainedDetector, TrainingContext, TrainingData } from '../detector.ts';
+import { InvalidTrainingOptionsError } from '../errors.ts';
+import { blocksOf, bulkOf } from '../held-out.ts';
+import { quantile } from '../quantile.ts';
+import { buildMahalanobisGraph, distances } from './mahalanobis-graph.ts';
+import type { MahalanobisModel } from './mahalanobis-graph.ts';
+import { fitScale, smoothRows } from './smoothing.ts';
+import type { ChannelScale } from './smoothing.ts';
+import { newestOf, refuseStill, shapeOf, trainingRows } from './training-rows.ts';
+import type { TrainingRows } from './training-rows.ts';
+import { addMoments, driftOf, fitWhitening, momentsOf, smallestScales } from './whitening.ts';
+import type { Moments, Whitening } from './whitening.ts';
+
+export interface MahalanobisOptions {
+  /** Weight of the newest row in a smoothed channel, in (0, 1]; 1 is no smoothing. */
+  readonly rate: number;
+  /** Widening of slow channels: the variance times 1 + drift / effective samples. */
+  readonly drift: number;
+  /** Deviations at which a channel is cut off. */
+  readonly limit: number;
+  /** Blocks of time for cross-validation. */
+  readonly folds: number;
+  /** Quantile of the held-out distances that becomes a score of 1. */
+  readonly unitQuantile: number;
+  /** Alarm threshold, in units of that quantile. */
+  readonly margin: number;
+  readonly releaseRatio: number;
+  readonly minLength: number;
+  /** Largest share of rows that may be set aside as abnormal. */
+  readonly maxContamination: number;
+  /** Of longer recordings, pieces are trained on. */
+  readonly maxRows: number;
+}
+
+export const DEFAULT_MAHALANOBIS_OPTIONS: MahalanobisOptions = {
+  rate: 0.2,
+  drift: 20,
+  limit: 10,
+  folds: 4,
+  unitQuantile: 0.95,
+  margin: 1.4,
+  releaseRatio: 0.6,
+  minLength: 2,
+  maxContamination: 0.2,
+  maxRows: 8_000,
+};
+
+const MOST_PASSES = 4;
+
+/** A trained model and what it says of its own training rows. */
+export interface TrainedMahalanobis {
+  readonly detector: TrainedDetector;
+  readonly model: MahalanobisModel;
+  readonly rows: TrainingRows;
+  /** `[N]`, in units of the score. */
+  readonly heldOut: Float64Array;
+}
+
+/** Distance of lightly smoothed channels from their normal state. */
+export const mahalanobis: Family<MahalanobisOptions> = {
+  name: 'mahalanobis',
+  summary: 'distance of lightly smoothed channels from their mean: robust, finds lasting shifts, trains at once',
+  train: async (data, options, context) => (await trainMahalanobis(data, options, context)).detector,
+};
+
+/**
+ * Trains the Mahalanobis distance of smoothed channels. Deterministic.
+ *
+ * Each channel's scale is widened by how slowly it moved in training (`driftOf`), so that drift does not alarm. The unit of
+ * the score and which rows are set aside come from cross-validation over blocks of time, as with principal components.
+ *
+ * Source: P. Mahalanobis, 1936; on smoothed channels: C. Lowry, W. Woodall, C. Champ, S. Rigdon, "A multivariate
+ * exponentially weighted moving average control chart", Technometrics 34, 1992.
+ *
+ * @throws NotEnoughDataError under 64 windows; UnusableDataError when no channel varies; InvalidTrainingOptionsError
+ */
+export async function trainMahalanobis(
+  data: TrainingData,
+  partial: Partial<MahalanobisOptions> = {},
+  context?: Pick<TrainingContext, 'signal'>,
+): Promise<TrainedMahalanobis> {
+  const options = { ...DEFAULT_MAHALANOBIS_OPTIONS, ...partial };
+  refuseImpossible(options);
+  const shape = shapeOf(data);
+  const rows = await trainingRows(data, shape, options.maxRows);
+  context?.signal?.throwIfAborted();
+  const fit = fitRobustly(rows, options);
+  const unit = Math.max(
+    quantile(
+      fit.heldOut.filter((_, n) => fit.normal[n]),
+      options.unitQuantile,
+    ),
+    Number.MIN_VALUE,
+  );
+  const model = {
+    window: shape.window,
+    newest: newestOf(shape),
+    scale: fit.scale,
+    rates: [options.rate],
+    mean: fit.mean,
+    whitening: fit.whitening,
+    unit,
+  };
+  const detector: TrainedDetector = {
+    family: 'mahalanobis',
+    graph: buildMahalanobisGraph(model),
+    shape,
+    policy: {
+      kind: 'threshold',
+      threshold: options.margin,
+      releaseRatio: options.releaseRatio,
+      minLength: options.minLength,
+    },
+    warmup: 0,
+    stateReset: 'never',
+    trainedOn: rows.windows,
+    normal: fit.normal,
+    constantChannels: [...fit.scale.inverse.keys()].filter((c) => fit.scale.inverse[c] === 0),
+    summary: {
+      windows: rows.count,
+      setAside: fit.normal.filter((normal) => !normal).length,
+      widening: Array.from(fit.widening, (variance) => Number(Math.sqrt(variance).toFixed(2))),
+      options,
+    },
+  };
+  return { detector, model, rows, heldOut: fit.heldOut.map((distance) => distance / unit) };
+}
+
+interface Fit {
+  readonly scale: ChannelScale;
+  readonly mean: Float64Array;
+  readonly whitening: Whitening;
+  /** Variance factors per channel. */
+  readonly widening: Float64Array;
+  /** Per row, from a model that did not see its block. */
+  readonly heldOut: Float64Array;
+  readonly normal: readonly boolean[];
+}
+
+function fitRobustly(rows: TrainingRows, options: MahalanobisOptions): Fit {
+  let normal: readonly boolean[] = Array.from({ length: rows.count }, () => true);
+  for (let pass = 1; ; pass += 1) {
+    const scale = fitScale(rows, normal);
+    refuseStill(scale.inverse);
+    const smooth = smoothRows(rows, scale, [options.rate]);
+    const widening = driftOf(smooth, rows.channels, { use: normal, starts: rows.starts }, options.drift);
+    const smallest = smallestScales(smooth, rows.channels, normal);
+    const fitOn = (moments: Moments): { mean: Float64Array; whitening: Whitening } => {
+      const { mean, centered } = centeredMoments(moments);
+      return { mean, whitening: fitWhitening(centered, widening, smallest, options) };
+    };
+    const blocks = blocksOf(rows.count, options.folds);
+    const parts = blocks.map((block) => momentsOf(smooth, rows.channels, block, normal));
+    const all = parts.reduce((sum, part) => addMoments(sum, part));
+    const heldOut = new Float64Array(rows.count);
+    for (const [k, block] of blocks.entries()) {
+      const others = addMoments(all, parts[k]!, -1);
+      // A block may hold all that is normal: then it is its own judge.
+      const { mean, whitening } = fitOn(others.count >= rows.count / 4 ? others : all);
+      heldOut.set(distances(smooth, block, mean, whitening), block[0]);
+    }
+    const next = bulkOf(heldOut, normal, options.maxContamination);
+    if (pass === MOST_PASSES || next.every((flag, n) => flag === normal[n])) {
+      return { scale, ...fitOn(all), widening, heldOut, normal };
+    }
+    normal = next;
+  }
+}
+
+/** The mean, and the moments about it. */
+function centeredMoments({ count, sum, scatter }: Moments): { mean: Float64Array; centered: Moments } {
+  const mean = sum.map((value) => value / count);
+  const features = mean.length;
+  const about = scatter.map(
+    (value, at) => value - count * mean[Math.floor(at / features)]! * mean[at % features]!,
+  );
+  for (let i = 0; i < features; i += 1) about[i * features + i] = Math.max(0, about[i * features + i]!);
+  return { mean, centered: { count, sum, scatter: about } };
+}
+
+function refuseImpossible(options: MahalanobisOptions): void {
+  const wrong = [
+    [options.rate > 0 && options.rate <= 1, 'rate must be above 0 and at most 1'],
+    [options.drift >= 0, 'drift must not be negative'],
+    [options.limit > 0, 'limit must be positive'],
+    [options.folds >= 2 && Number.isInteger(options.folds), 'folds must be a whole number from 2'],
+    [options.margin > 0, 'margin must be positive'],
+    [options.maxContamination >= 0 && options.maxContamination < 0.5, 'maxContamination must be from 0 to 0.5'],
+    [options.maxRows >= 64, 'maxRows must be at least 64'],
+  ] as const;
+  const problem = wrong.find(([fine]) => !fine);
+  if (problem) throw new InvalidTrainingOptionsError(`${problem[1]}.`);
+}
