@@ -1,3 +1,4 @@
+import { adaptive } from './adaptive/train-adaptive.ts';
 import { InvalidTrainingOptionsError } from './errors.ts';
 import type { Family, TrainedDetector, TrainingContext, TrainingData } from './detector.ts';
 import { mahalanobis } from './mahalanobis/train-mahalanobis.ts';
@@ -6,7 +7,7 @@ import { denseAe } from './neural/dense-ae.ts';
 import { pca } from './pca/train-pca.ts';
 
 /** Every family, in the order in which they are shown. */
-export const FAMILIES: Readonly<Record<string, Family>> = { pca, mahalanobis, 'dense-ae': denseAe, conv };
+export const FAMILIES: Readonly<Record<string, Family>> = { pca, mahalanobis, adaptive, 'dense-ae': denseAe, conv };
 
 /** A model family and its hyperparameters; what is left out is the family's default. */
 export interface FamilySpec {
