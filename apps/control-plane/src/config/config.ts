@@ -147,6 +147,8 @@ export const queueConfigSchema = z.object({
     .optional(),
   /** How often the reconciler derives missing jobs from rows. */
   DROVER_RECONCILE_EVERY: durationBetween(50, DAY_MS).default(5_000),
+  /** After a capture's duration, its samples are waited for this long. */
+  DROVER_CAPTURE_GRACE: durationBetween(0, DAY_MS).default(60_000),
   /** Builds at the same time, per process. */
   DROVER_MAX_RELEASE_BUILDS: z.coerce.number().int().min(1).max(16).default(1),
   /** A build that takes longer has failed. */

@@ -17,6 +17,13 @@ export class DeviceOutboxRepository {
     await this.#append(tx, fleet, device, 'command', command);
   }
 
+  /** Takes a command back from every device that has not answered it; one that it was sent to may have begun. */
+  async withdraw(tx: Transaction, fleet: string, command: string): Promise<void> {
+    await tx.deviceOutbox.deleteMany({
+      where: { fleetId: fleet, kind: 'command', payload: { path: ['id'], equals: command } },
+    });
+  }
+
   async disconnect(tx: Transaction, fleet: string, device: string, disconnect: Disconnect): Promise<void> {
     await this.#append(tx, fleet, device, 'disconnect', disconnect);
   }

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { DevicesModule } from '../devices/devices.module.ts';
 import { TelemetryModule } from '../telemetry/telemetry.module.ts';
 import { ArtifactController } from './artifacts/artifact.controller.ts';
 import { ArtifactDelivery } from './artifacts/artifact-delivery.ts';
@@ -11,7 +12,15 @@ import { BuildController } from './builds/build.controller.ts';
 import { BuildProcessor } from './builds/build.processor.ts';
 import { BuildRepository } from './builds/build.repository.ts';
 import { BuildService } from './builds/build.service.ts';
+import { CaptureAdvance } from './captures/capture-advance.service.ts';
+import { CaptureController } from './captures/capture.controller.ts';
+import { CaptureProcessor } from './captures/capture.processor.ts';
+import { CaptureRepository } from './captures/capture.repository.ts';
+import { CaptureService } from './captures/capture.service.ts';
+import { DatasetController } from './datasets/dataset.controller.ts';
+import { DatasetProcessor } from './datasets/dataset.processor.ts';
 import { DatasetRepository } from './datasets/dataset.repository.ts';
+import { DatasetService } from './datasets/dataset.service.ts';
 import { ModelController } from './model.controller.ts';
 import { ModelRepository } from './model.repository.ts';
 import { ModelService } from './model.service.ts';
@@ -20,8 +29,15 @@ import { ReleaseRepository } from './releases/release.repository.ts';
 import { ReleaseService } from './releases/release.service.ts';
 
 @Module({
-  imports: [TelemetryModule],
-  controllers: [ModelController, ReleaseController, BuildController, ArtifactController],
+  imports: [DevicesModule, TelemetryModule],
+  controllers: [
+    ModelController,
+    ReleaseController,
+    BuildController,
+    DatasetController,
+    CaptureController,
+    ArtifactController,
+  ],
   providers: [
     ArtifactDelivery,
     ArtifactRepository,
@@ -34,7 +50,13 @@ import { ReleaseService } from './releases/release.service.ts';
     BuildRepository,
     BuildRunner,
     BuildService,
+    CaptureAdvance,
+    CaptureProcessor,
+    CaptureRepository,
+    CaptureService,
+    DatasetProcessor,
     DatasetRepository,
+    DatasetService,
     ReleaseRepository,
     ReleaseService,
   ],

@@ -47,16 +47,14 @@ export class BuildPublication {
       release: numbered,
       createdAt,
     });
-    const card: ModelCard | null = built.card
-      ? modelCardSchema.parse({ ...built.card, model: named, release: numbered, createdAt })
-      : null;
+    const card: ModelCard = modelCardSchema.parse({ ...built.card, model: named, release: numbered, createdAt });
     // Bytes before rows: a row always has its bytes. Bytes without a row are found again by their digest.
     const stored = await Promise.all(built.artifacts.map((artifact) => this.store.putBytes(artifact.bytes)));
     const signed = await this.store.putBytes(
       canonicalBytes(signDocument('manifest', manifest, this.keys.signers('manifest'))),
     );
-    const described = card && (await this.store.putBytes(canonicalBytes(card)));
-    const variants = variantRecords(manifest, card ?? { variants: [] });
+    const described = await this.store.putBytes(canonicalBytes(card));
+    const variants = variantRecords(manifest, card);
     const encoded = new Set(
       variants.flatMap(({ artifacts }) => artifacts.filter((a) => a.encoding !== 'identity').map((a) => a.digest)),
     );
@@ -70,11 +68,11 @@ export class BuildPublication {
           encoded.has(artifact.digest) ? ENCODED_MEDIA_TYPE : MODEL_MEDIA_TYPE,
         );
       await this.artifacts.record(tx, fleet, signed, MANIFEST_MEDIA_TYPE);
-      if (described) await this.artifacts.record(tx, fleet, described, CARD_MEDIA_TYPE);
+      await this.artifacts.record(tx, fleet, described, CARD_MEDIA_TYPE);
       await this.releases.ready(tx, fleet, release.id, {
         family: manifest.family,
         manifestDigest: signed.digest,
-        cardDigest: described?.digest ?? null,
+        cardDigest: described.digest,
         variants,
       });
       const offered = variants.filter((variant) => variant.offered).map(({ name }) => name);
@@ -93,7 +91,7 @@ export class BuildPublication {
             family: manifest.family,
             offered,
             refused,
-            limits: card?.limits ?? [],
+            limits: card.limits,
           },
         },
       );

@@ -1,4 +1,4 @@
-import type { BuildRequest, ModelCard, RecordingReadOptions } from '@drover/contracts';
+import type { BuildRequest, RecordingReadOptions } from '@drover/contracts';
 import type { BuiltRelease, Recording } from '@drover/factory';
 
 /** What crosses the border to the thread of a build and back. Plain data. */
@@ -35,4 +35,4 @@ export interface BuildThreadProgress {
   readonly loss: number | null;
 }
 
-export type BuildThreadResult = BuiltRelease & { readonly card?: ModelCard };
+export type BuildThreadResult = BuiltRelease;

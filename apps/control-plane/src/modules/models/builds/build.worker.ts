@@ -1,5 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { buildRelease } from '@drover/factory';
-import type { EvaluationRecording, Recording } from '@drover/factory';
+import type { NamedEvaluation, NamedRecording, ReleaseSource } from '@drover/factory';
 import { CallerError, DroverError } from '@drover/runtime';
 import { loadRecording } from '@drover/recordings';
 import { answerThread } from '../../../platform/threads/answer-thread.ts';
@@ -27,41 +28,68 @@ class RecordingError extends CallerError {
   }
 }
 
-async function load({ path, name }: RecordingFile): Promise<Recording> {
-  const { channels, rows, values, timesMs, labels } = await loadRecording(path).catch((error: unknown) => {
+async function load({ path, name, digest, options }: RecordingFile): Promise<NamedRecording> {
+  const { channels, rows, values, timesMs, labels } = await loadRecording(path, options).catch((error: unknown) => {
     if (!(error instanceof DroverError) || error.fault !== 'caller') throw error;
     throw new RecordingError(error.code, `Recording ${name}: ${error.message.replaceAll(path, 'the file')}`, error);
   });
-  return { channels, rows, values, timesMs, ...(labels ? { labels } : {}) };
+  return { name, digest, channels, rows, values, timesMs, ...(labels ? { labels } : {}) };
 }
 
-async function recordingsOf(source: SourceData): Promise<Recording[]> {
-  return source.kind === 'files' ? Promise.all(source.files.map(load)) : [source.recording];
+async function recordingsOf(source: SourceData): Promise<NamedRecording[]> {
+  if (source.kind === 'recording') return [{ ...source.recording, name: source.name }];
+  const recordings: NamedRecording[] = [];
+  // One after the other: each is parsed with buffers of its own.
+  for (const file of source.files) recordings.push(await load(file));
+  return recordings;
 }
 
-await answerThread<BuildThreadRequest, BuildThreadResult, BuildThreadProgress>(
-  async ({ request, training, evaluation }, onProgress) => {
-    const { family, options, trainRows, window, stride, seed } = request.training!;
-    const recordings = await recordingsOf(training!);
-    const labelled: EvaluationRecording[] = [];
-    for (const { file, fromRow } of evaluation) {
-      const recording = await load(file);
-      // Unlabelled ones have nothing to be measured by.
-      if (!recording.labels) continue;
-      labelled.push({
-        recording: { ...recording, labels: recording.labels },
-        ...(fromRow === undefined ? {} : { fromRow }),
-      });
-    }
-    return buildRelease({
-      recordings,
-      evaluation: labelled,
-      family: { name: family, options },
-      ...(trainRows === undefined ? {} : { trainRows: [0, trainRows] as const }),
-      ...(window === undefined ? {} : { window }),
-      ...(stride === undefined ? {} : { stride }),
-      seed,
-      onProgress: ({ percent, phase }) => onProgress({ progress: percent / 100, phase, loss: null }),
+async function sourceOf({ request, training, model, calibration }: BuildThreadRequest): Promise<ReleaseSource> {
+  if (request.import) {
+    const { signature, policy } = request.import;
+    return {
+      kind: 'import',
+      model: await readFile(model!),
+      signature,
+      ...(policy ? { policy } : {}),
+      ...(calibration ? { calibration: await recordingsOf(calibration) } : {}),
+    };
+  }
+  const { family, options, trainRows } = request.training!;
+  return {
+    kind: 'train',
+    recordings: await recordingsOf(training!),
+    family: { name: family, options },
+    ...(trainRows === undefined ? {} : { trainRows }),
+  };
+}
+
+async function evaluationOf({ evaluation }: BuildThreadRequest): Promise<NamedEvaluation[]> {
+  const labelled: NamedEvaluation[] = [];
+  for (const { file, fromRow } of evaluation) {
+    const recording = await load(file);
+    // Unlabelled ones have nothing to be measured by.
+    if (!recording.labels) continue;
+    labelled.push({
+      recording: { ...recording, labels: recording.labels },
+      ...(fromRow === undefined ? {} : { fromRow }),
     });
-  },
-);
+  }
+  return labelled;
+}
+
+await answerThread<BuildThreadRequest, BuildThreadResult, BuildThreadProgress>(async (given, onProgress) => {
+  const { training, variants, contract } = given.request;
+  const source = await sourceOf(given);
+  const evaluation = await evaluationOf(given);
+  return buildRelease({
+    source,
+    evaluation,
+    contract,
+    ...(variants ? { variants } : {}),
+    ...(training?.window === undefined ? {} : { window: training.window }),
+    ...(training?.stride === undefined ? {} : { stride: training.stride }),
+    ...(training === undefined ? {} : { seed: training.seed }),
+    onProgress: ({ percent, phase, loss }) => onProgress({ progress: percent / 100, phase, loss: loss ?? null }),
+  });
+});

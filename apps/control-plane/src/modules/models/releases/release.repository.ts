@@ -18,7 +18,7 @@ type ReleaseRow = Prisma.ReleaseGetPayload<{ include: typeof withVariants }>;
 export interface FinishedRelease {
   readonly family: string;
   readonly manifestDigest: string;
-  readonly cardDigest: string | null;
+  readonly cardDigest: string;
   readonly variants: readonly VariantRecord[];
 }
 
@@ -97,9 +97,15 @@ export class ReleaseRepository {
     if (count === 0) return false;
     const key = { fleetId: fleet, releaseId: id };
     await tx.variant.createMany({
-      data: variants.map(({ artifacts: _, refusals, cost, ...variant }) => ({
+      data: variants.map(({ name, precision, size, digest, sizeBytes, document, offered, refusals, cost }) => ({
         ...key,
-        ...variant,
+        name,
+        precision,
+        size,
+        digest,
+        sizeBytes,
+        document,
+        offered,
         refusals: [...refusals],
         cost: cost ?? Prisma.DbNull,
       })),

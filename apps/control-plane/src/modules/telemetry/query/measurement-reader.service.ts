@@ -52,6 +52,11 @@ export class MeasurementReader {
     return channelsOf(streams);
   }
 
+  /** How many samples of a stream there are, by device; devices without any are left out. */
+  counts(fleet: string, devices: readonly string[], stream: string): Promise<Map<string, number>> {
+    return this.repository.counts(fleet, devices, stream);
+  }
+
   /**
    * Every sample in the order of time, page by page, so that any number can be read in little memory.
    *

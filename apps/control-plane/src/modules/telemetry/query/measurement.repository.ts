@@ -85,6 +85,15 @@ export class MeasurementRepository {
     return rows;
   }
 
+  async counts(fleet: string, devices: readonly string[], name: string): Promise<Map<string, number>> {
+    const { rows } = await this.database.pool.query<{ device: string; count: number }>(
+      `SELECT st.device_id AS device, count(*)::float8 AS count FROM streams st JOIN samples s ON s.stream_id = st.id
+        WHERE st.fleet_id = $1 AND st.device_id = ANY($2::text[]) AND st.name = $3 GROUP BY 1`,
+      [fleet, devices, name],
+    );
+    return new Map(rows.map(({ device, count }) => [device, count]));
+  }
+
   /** All streams of a device, the oldest row first, with their first and last samples. */
   async spans(fleet: string, device: string): Promise<StreamSpan[]> {
     const { rows } = await this.database.pool.query<StreamSpan>(
