@@ -31,6 +31,11 @@ export function weightProducts(editor: GraphEditor): WeightProduct[] {
   });
 }
 
+/** Inputs and outputs of a matrix, whichever axis comes first. */
+export function matrixSize(dims: readonly number[], outputAxis: number): readonly [inputs: number, outputs: number] {
+  return outputAxis === 1 ? [dims[0]!, dims[1]!] : [dims[1]!, dims[0]!];
+}
+
 function outputAxisOf(node: NodeProto, { dims }: TensorProto): number | undefined {
   if (node.opType === 'Conv') return dims.length >= 3 ? 0 : undefined;
   if (dims.length !== 2) return undefined;
