@@ -3,7 +3,7 @@ export type { BacktestDetector, BacktestTraining } from './src/backtest/backtest
 export { backtestFile } from './src/backtest/backtest-file.ts';
 export type { BacktestFileHeader, FileBacktest, FileBacktestResult, TrainRows } from './src/backtest/backtest-file.ts';
 export { runBacktest } from './src/backtest/run-backtest.ts';
-export type { BacktestOptions, BacktestRow, BacktestSink } from './src/backtest/run-backtest.ts';
+export type { BacktestOptions, BacktestRow, BacktestRun, BacktestSink } from './src/backtest/run-backtest.ts';
 export { samplingOfRows } from './src/backtest/sampling-rule.ts';
 export type { RowSampling } from './src/backtest/sampling-rule.ts';
 export { ScoreLines } from './src/backtest/score-lines.ts';
@@ -37,9 +37,15 @@ export { TrainingDivergedError } from './src/neural/fit-network.ts';
 export type { NeuralOptions } from './src/neural/neural-options.ts';
 export { DEFAULT_PCA_OPTIONS, largestPcaWindow, MAX_PCA_DIMENSIONS, trainPca } from './src/pca/train-pca.ts';
 export type { PcaOptions } from './src/pca/train-pca.ts';
+export { quantizeInt4 } from './src/compression/quantize-int4.ts';
+export type { Int4Options } from './src/compression/quantize-int4.ts';
+export { quantizeInt8Dynamic } from './src/compression/quantize-int8-dynamic.ts';
 export { quantizeInt8 } from './src/compression/quantize-int8.ts';
-export type { Int8Report } from './src/compression/quantize-int8.ts';
+export type { Int8Options, Int8Report } from './src/compression/quantize-int8.ts';
+export { sparsify } from './src/compression/sparsify.ts';
+export { toFp16 } from './src/compression/to-fp16.ts';
 export { buildRelease } from './src/release/build-release.ts';
+export { cardToMarkdown } from './src/release/card-markdown.ts';
 export { refusalsOf, termOf } from './src/release/contract.ts';
 export type { Artifact, VariantReport } from './src/release/describe-variant.ts';
 export { floatsToBase64 } from './src/release/golden-vectors.ts';
@@ -57,6 +63,8 @@ export type {
   ReleaseSource,
   TrainSource,
 } from './src/release/release-options.ts';
+export { encodeArtifact } from './src/compression/encode-artifact.ts';
+export type { EncodedArtifact } from './src/compression/encode-artifact.ts';
 export { inspectOptimised } from './src/compression/inspect-optimised.ts';
 export type { OptimisedGraphReport } from './src/compression/inspect-optimised.ts';
 export { recordingRows, windowsOf } from './src/window-set.ts';
