@@ -4,6 +4,7 @@ import { apiCommands } from './api-commands.ts';
 import { addArtifactCommands } from './artifact-commands.ts';
 import { demoCommand } from './demo/demo-command.ts';
 import { addEventsCommand } from './events-command.ts';
+import { backtestCommand } from './local/backtest-command.ts';
 
 const VERSION = '0.1.0';
 
@@ -14,6 +15,7 @@ const program = new Command('drover')
   .addHelpText('after', '\nSet DROVER_API_URL and DROVER_API_KEY; every command takes --help and --json.');
 
 program.addCommand(demoCommand());
+program.addCommand(backtestCommand());
 for (const command of apiCommands()) {
   if (command.name() === 'artifacts') addArtifactCommands(command);
   if (command.name() === 'events') addEventsCommand(command);

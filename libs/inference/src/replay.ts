@@ -148,10 +148,12 @@ export class Replay {
       else this.#gaps.push({ slot, row: this.#row });
     }
     if (step === 'none') return false;
+    const decided = this.#row >= this.#decideFrom;
+    if (!decided && this.#session.contract.state.length === 0) return false;
     this.#intake.copyTo(this.#session, slot);
     this.#times[slot] = this.#intake.lastTimeMs;
     this.#rowsOf[slot] = this.#row;
-    steps.push(this.#row < this.#decideFrom ? 'warming' : step);
+    steps.push(decided ? step : 'warming');
     return steps.length === this.#session.batch;
   }
 

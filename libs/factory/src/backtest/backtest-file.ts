@@ -5,7 +5,7 @@ import type { Recording } from '../window-set.ts';
 import { trainOnFirstRows } from './backtest-detector.ts';
 import type { BacktestDetector, BacktestTraining } from './backtest-detector.ts';
 import { runBacktest } from './run-backtest.ts';
-import type { BacktestSink } from './run-backtest.ts';
+import type { BacktestRun, BacktestSink } from './run-backtest.ts';
 
 /** Rows to train on: a number, or a share of the file and no more than so many (as benchmarks of series ask for). */
 export type TrainRows = number | { readonly fraction: number; readonly most: number };
@@ -30,11 +30,8 @@ export interface BacktestFileHeader {
   readonly trainedRows: number;
 }
 
-export interface FileBacktestResult extends BacktestFileHeader {
-  readonly counters: PathCounters;
+export interface FileBacktestResult extends BacktestFileHeader, BacktestRun {
   readonly trainMs: number;
-  /** From the first row read to the last one told. */
-  readonly runMs: number;
 }
 
 /** Rows that are looked at to tell what the columns are; never more than are trained on, which would be a look ahead. */
@@ -64,8 +61,7 @@ export async function backtestFile(options: FileBacktest): Promise<FileBacktestR
   const recording = await readRecording(path, prepared.reading);
   try {
     const telling = sink(header);
-    const from = performance.now();
-    const counters =
+    const run =
       header.detector === null
         ? await tellOnly(recording.batches(), telling, options)
         : await runBacktest({
@@ -78,7 +74,7 @@ export async function backtestFile(options: FileBacktest): Promise<FileBacktestR
             sourceRateHz: options.sourceRateHz,
             signal,
           });
-    return { ...header, counters, trainMs, runMs: performance.now() - from };
+    return { ...header, ...run, trainMs };
   } finally {
     await recording.close();
   }
@@ -152,7 +148,8 @@ async function tellOnly(
   batches: AsyncIterable<readonly RecordingRow[]>,
   sink: BacktestSink<RecordingRow>,
   { drain, signal }: FileBacktest,
-): Promise<PathCounters> {
+): Promise<BacktestRun> {
+  const began = performance.now();
   let samples = 0;
   for await (const rows of batches) {
     signal?.throwIfAborted();
@@ -160,5 +157,5 @@ async function tellOnly(
     samples += rows.length;
     await drain?.();
   }
-  return { ...NO_COUNTERS, samples };
+  return { counters: { ...NO_COUNTERS, samples }, runMs: performance.now() - began };
 }

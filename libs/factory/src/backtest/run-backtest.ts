@@ -37,6 +37,12 @@ export interface BacktestOptions<Row extends BacktestRow> {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface BacktestRun {
+  readonly counters: PathCounters;
+  /** From the first row to the last one told, without loading the model. */
+  readonly runMs: number;
+}
+
 /** Rows that wait for a decision at most, where hardly any of them completes a window. */
 const MOST_WAITING = 8_192;
 
@@ -47,7 +53,7 @@ const MOST_WAITING = 8_192;
  * @throws SignatureMismatchError when the rows lack a channel of the model; InvalidGraphError, DetectorContractError for a
  *   model that is no detector; what `batches` throws; the signal's reason when aborted
  */
-export async function runBacktest<Row extends BacktestRow>(options: BacktestOptions<Row>): Promise<PathCounters> {
+export async function runBacktest<Row extends BacktestRow>(options: BacktestOptions<Row>): Promise<BacktestRun> {
   const { detector, sink, signal, sourceChannels } = options;
   const session = await openReplaySession(loadOnnxRuntime(), detector.model, detector.signature, {
     providers: ['cpu'],
@@ -84,6 +90,7 @@ export async function runBacktest<Row extends BacktestRow>(options: BacktestOpti
         sink.gap();
       },
     });
+    const began = performance.now();
     for await (const rows of options.batches) {
       signal?.throwIfAborted();
       for (const row of rows) {
@@ -95,7 +102,7 @@ export async function runBacktest<Row extends BacktestRow>(options: BacktestOpti
     }
     await flush();
     await options.drain?.();
-    return await replay.finish();
+    return { counters: await replay.finish(), runMs: performance.now() - began };
   } finally {
     await session.release();
   }

@@ -1,0 +1,45 @@
+import { FAMILIES } from '@drover/factory';
+import type { FamilySpec } from '@drover/factory';
+import { InvalidInputError } from '@drover/runtime';
+import type { Command } from 'commander';
+import { wholeNumber } from './reading-flags.ts';
+
+/** Options of every command that trains. */
+export interface TrainingFlags {
+  readonly family: string;
+  readonly option?: Record<string, OptionValue>;
+  readonly window?: number;
+  readonly stride?: number;
+  readonly seed: number;
+}
+
+type OptionValue = number | boolean | string | number[];
+
+export function addTrainingOptions(command: Command): Command {
+  const names = Object.keys(FAMILIES).join(', ');
+  return command
+    .option('--family <name>', `model family: ${names}`, 'auto')
+    .option('--option <name=value>', 'a hyperparameter of the family; may be given several times', collectOption)
+    .option('--window <samples>', 'samples per window (default: the family decides)', wholeNumber)
+    .option('--stride <samples>', 'samples from one window to the next (default: 1)', wholeNumber)
+    .option('--seed <number>', 'the same data and seed give the same model', wholeNumber, 1);
+}
+
+export function familyOf({ family, option = {} }: TrainingFlags): FamilySpec {
+  return { name: family, options: option };
+}
+
+/** `epochs=20`, `tied=true`, `hidden=64,8,64`, `mode=fast` @throws InvalidInputError */
+export function collectOption(text: string, known: Record<string, OptionValue> = {}): Record<string, OptionValue> {
+  const at = text.indexOf('=');
+  const name = text.slice(0, at).trim();
+  if (at < 1 || name === '') throw new InvalidInputError(`"${text}" must be a name and a value, like epochs=20.`);
+  return { ...known, [name]: optionValue(text.slice(at + 1).trim()) };
+}
+
+function optionValue(text: string): OptionValue {
+  if (text === 'true' || text === 'false') return text === 'true';
+  const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (!numbers.every(Number.isFinite)) return text;
+  return numbers.length === 1 ? numbers[0]! : numbers;
+}
