@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { ArtifactRef, Cost, DecisionPolicy, Metrics, ModelCard, Refusal, Variant } from '@drover/contracts';
-import { parameterCount } from '@drover/onnx';
+import { costOf } from '../compression/cost-of.ts';
+import { encodeArtifact } from '../compression/encode-artifact.ts';
 import { inspectOptimised } from '../compression/inspect-optimised.ts';
 import type { OptimisedGraphReport } from '../compression/inspect-optimised.ts';
 import type { WindowSet } from '../window-set.ts';
@@ -51,7 +52,7 @@ export async function describeVariant(
   const { digest } = artifact;
   const sizeBytes = artifact.bytes.length;
   const offered = refusals.length === 0;
-  const cost = costOf(made);
+  const cost: Cost = costOf(model, golden);
   const optimised = await inspectOptimised(model);
   const { decodedSizeBytes } = artifact;
   return {
@@ -105,12 +106,17 @@ export async function describeVariant(
   };
 }
 
-function artifactOf({ bytes }: MadeVariant): Artifact {
-  return { digest: createHash('sha256').update(bytes).digest('hex'), bytes, encoding: 'identity' };
-}
+/** Less is not worth unpacking on every device, but for a kind that is made for it: of the size, and in bytes. */
+const LEAST_SAVING = 0.25;
+const LEAST_SAVED_BYTES = 64 * 1_024;
 
-function costOf({ model, bytes }: MadeVariant): Cost {
-  return { parameters: parameterCount(model), multiplyAccumulates: 0, peakMemoryBytes: bytes.length };
+/** Packed where the kind is made for that or it saves a lot. */
+function artifactOf({ bytes, kind }: MadeVariant): Artifact {
+  const packed = encodeArtifact(bytes);
+  const saved = bytes.length - packed.bytes.length;
+  const worth = kind === 'sparse' || saved >= Math.max(LEAST_SAVED_BYTES, LEAST_SAVING * bytes.length);
+  const chosen = worth ? packed : ({ bytes, encoding: 'identity' } as const);
+  return { digest: createHash('sha256').update(chosen.bytes).digest('hex'), ...chosen };
 }
 
 /** Names of values are as long as their maker likes; a card's are not. */

@@ -1,6 +1,11 @@
-import type { VariantKind } from '@drover/contracts';
+import type { Precision, VariantKind } from '@drover/contracts';
 import { encodeModel } from '@drover/onnx';
+import type { ValidModel } from '@drover/onnx';
+import { quantizeInt4 } from '../compression/quantize-int4.ts';
+import { quantizeInt8Dynamic } from '../compression/quantize-int8-dynamic.ts';
 import { quantizeInt8 } from '../compression/quantize-int8.ts';
+import { sparsify } from '../compression/sparsify.ts';
+import { toFp16 } from '../compression/to-fp16.ts';
 import type { TrainingData } from '../detector.ts';
 import { InvalidTrainingOptionsError, UnsupportedGraphError } from '../errors.ts';
 import { injectFaults } from '../evaluation/synthetic-faults.ts';
@@ -11,6 +16,8 @@ import type { MadeVariant, VariantSource } from './made-variant.ts';
 import type { PlannedKind } from './variant-kinds.ts';
 
 const CALIBRATION_WINDOWS = 512;
+/** Half of the weights: what halves the size hardly changes the scores. */
+export const SPARSE_SHARE = 0.5;
 
 export interface MakingContext {
   readonly source: VariantSource;
@@ -43,28 +50,46 @@ export async function makeFp32(source: VariantSource, signal?: AbortSignal): Pro
   return { name: 'fp32', kind: 'fp32', precision: 'fp32', size: 'full', model: graph, bytes, policy, normalScores };
 }
 
-/** The network in int8, its threshold moved with the scores of normal windows. */
-async function makeInt8({ source, calibration, signal }: MakingContext, fp32: MadeVariant): Promise<MadeVariant[]> {
-  const { model, report } = await quantizeInt8(fp32.model, calibration);
+/** A variant of the same network, its threshold moved with the scores of normal windows. */
+async function derived(
+  { source, signal }: MakingContext,
+  from: MadeVariant,
+  model: ValidModel,
+  what: Pick<MadeVariant, 'name' | 'kind' | 'precision' | 'size' | 'ranges'>,
+): Promise<MadeVariant> {
   const bytes = encodeModel(model);
-  const normalScores = await normalScoresOf(bytes, fp32.policy, source, signal);
-  const policy = matchedPolicy(fp32.policy, fp32.normalScores, normalScores);
-  return [
-    {
-      ...fp32,
-      name: 'int8',
-      kind: 'int8',
-      precision: 'int8',
-      model,
-      bytes,
-      policy,
-      normalScores,
-      ranges: report.ranges,
-    },
+  const normalScores = await normalScoresOf(bytes, from.policy, source, signal);
+  return { ...what, model, bytes, normalScores, policy: matchedPolicy(from.policy, from.normalScores, normalScores) };
+}
+
+/** In int8, of any network. */
+async function int8Of(
+  context: MakingContext,
+  from: MadeVariant,
+  what: Pick<MadeVariant, 'name' | 'kind' | 'size'>,
+): Promise<MadeVariant> {
+  const { model, report } = await quantizeInt8(from.model, context.calibration);
+  return derived(context, from, model, { ...what, precision: 'int8', ranges: report.ranges });
+}
+
+/** A kind that only rewrites the graph. */
+function rewriting(kind: VariantKind & Precision, rewrite: (model: ValidModel) => ValidModel): Maker {
+  return async (context, fp32) => [
+    await derived(context, fp32, rewrite(fp32.model), { name: kind, kind, precision: kind, size: 'full' }),
   ];
 }
 
-const MAKERS: Partial<Record<VariantKind, Maker>> = { int8: makeInt8 };
+const MAKERS: Partial<Record<VariantKind, Maker>> = {
+  fp16: rewriting('fp16', toFp16),
+  int8: async (context, fp32) => [await int8Of(context, fp32, { name: 'int8', kind: 'int8', size: 'full' })],
+  'int8-dynamic': rewriting('int8-dynamic', quantizeInt8Dynamic),
+  int4: rewriting('int4', (model) => quantizeInt4(model)),
+  sparse: async (context, fp32) => {
+    const size = `sparse-${Math.round(100 * SPARSE_SHARE)}`;
+    const model = sparsify(fp32.model, SPARSE_SHARE);
+    return [await derived(context, fp32, model, { name: size, kind: 'sparse', precision: 'fp32', size })];
+  },
+};
 
 /**
  * Makes variants of one kind.
@@ -84,14 +109,13 @@ export async function makeVariants(
   } catch (error) {
     if (!(error instanceof UnsupportedGraphError)) throw error;
     if (asked) {
-      throw new InvalidTrainingOptionsError(`An ${kind} variant cannot be made of this model: ${error.message}`, {
-        cause: error,
-      });
+      throw new InvalidTrainingOptionsError(
+        `A variant of the kind ${kind} cannot be made of this model: ${error.message}`,
+        {
+          cause: error,
+        },
+      );
     }
-    return { made: [], leftOut: `There is no ${kind} variant: ${lowerFirst(error.message)}` };
+    return { made: [], leftOut: `There is no ${kind} variant. ${error.message}` };
   }
-}
-
-function lowerFirst(sentence: string): string {
-  return sentence.charAt(0).toLowerCase() + sentence.slice(1);
 }
