@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { statfs } from 'node:fs/promises';
 import { deviceTopics } from '@drover/contracts';
 import type { Command, HardwareProfile, ReportedState } from '@drover/contracts';
 import { ArtifactFetcher, DeviceConnection, OutboxSender, SqliteOutbox, TwinClient } from '@drover/device-protocol';
@@ -11,6 +12,7 @@ import type { AgentConfig } from './config/agent-config.schema.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { EnrolmentService } from './identity/enrolment.service.ts';
 import type { WorkingProviders } from './identity/hardware-probe.ts';
+import { hottestZoneC } from './health/temperature.ts';
 import { PipelineService } from './pipelines/pipeline.service.ts';
 import { PipelineStateStore } from './pipelines/pipeline-state.store.ts';
 import type { OpenSensor } from './sensors/open-sensors.ts';
@@ -123,6 +125,11 @@ export class Device {
       reporter,
       fleet: this.#identity.fleet,
       memoryBytes: async () => (await profile()).memoryBytes,
+      roomBytes: async () => {
+        const { bavail, bsize } = await statfs(folder.artifacts);
+        return bavail * bsize - config.models.reserveBytes;
+      },
+      temperatureC: () => hottestZoneC(),
       keySet: () => client.keySet,
       pipelines: Object.keys(config.pipelines),
       clock,

@@ -99,7 +99,8 @@ export const benchmarkMessageSchema = deliverySchema.extend({
     variant: idSchema,
     variantDigest: digestSchema,
     provider: z.string().max(32),
-    runs: z.number().int().min(1),
+    /** 0: dropped before it could be measured, for `reason`; then the times mean nothing. */
+    runs: z.number().int().min(0),
     p50Us: z.number(),
     p95Us: z.number(),
     p99Us: z.number(),

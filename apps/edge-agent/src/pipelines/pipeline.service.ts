@@ -12,7 +12,7 @@ import { messageOf, sleep } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import type { Sample } from '../sensors/sensor.ts';
 import type { EventReporter } from '../telemetry/event-reporter.ts';
-import type { Benchmark, ReadyRelease, ReleaseEngine } from '../updates/release-engine.ts';
+import type { ReadyRelease, ReleaseEngine, Round, RoundLimits } from '../updates/release-engine.ts';
 import type { ServedRelease } from '../updates/update-records.ts';
 import { anomalyOf } from './anomaly-message.ts';
 import type { PipelineStateStore } from './pipeline-state.store.ts';
@@ -157,10 +157,11 @@ export class PipelineService implements ReleaseEngine {
     );
   }
 
-  benchmark(name: string, release: ReadyRelease, signal: AbortSignal): Promise<Benchmark> {
+  measure(name: string, release: ReadyRelease, limits: RoundLimits, signal: AbortSignal): Promise<Round> {
+    const before = process.memoryUsage.rss();
     return this.#briefly(name, release, true, signal, async (key, provider) => {
-      const { runs, p50Us, p95Us, p99Us } = await this.#host.benchmark(name, key);
-      return { provider, runs, p50Us, p95Us, p99Us };
+      const { timesUs, rssBytes } = await this.#host.benchmark(name, key, limits);
+      return { provider, timesUs, residentBytes: rssBytes, ownBytes: Math.max(0, rssBytes - before) };
     });
   }
 
@@ -223,11 +224,12 @@ export class PipelineService implements ReleaseEngine {
   }
 
   async #prepare(name: string, key: string, release: ReadyRelease, calibrated: boolean): Promise<string> {
-    const { served, variant, manifest, modelPath } = release;
+    const { served, variant, manifest, model, modelPath } = release;
     const calibration = calibrated ? served.calibration : null;
     const prepared = await this.#host.prepare(name, {
       key,
       model: modelPath,
+      encoding: model,
       signature: manifest.signature,
       policy: served.calibration?.policy ?? variant.policy,
       providers: variant.providers ?? [],

@@ -36,7 +36,17 @@ function served(wanted: DesiredPipeline, variant = 'int8'): ServedRelease {
 }
 
 function attempt(wanted: DesiredPipeline, phase: Attempt['phase'], changes: Partial<Attempt> = {}): Attempt {
-  return { target: wanted, phase, variants: ['int8'], chosen: null, activations: 0, probationEndsAt: null, ...changes };
+  return {
+    target: wanted,
+    phase,
+    variants: ['int8'],
+    dropped: [],
+    tries: {},
+    chosen: null,
+    activations: 0,
+    probationEndsAt: null,
+    ...changes,
+  };
 }
 
 function report(execution: string, status: ExecutionReport['status']): ExecutionReport {

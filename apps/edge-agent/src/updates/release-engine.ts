@@ -1,4 +1,4 @@
-import type { Manifest, Variant } from '@drover/contracts';
+import type { ArtifactRef, Manifest, Variant } from '@drover/contracts';
 import type { ServedRelease } from './update-records.ts';
 
 /** A variant with everything at hand that running it needs. */
@@ -6,16 +6,27 @@ export interface ReadyRelease {
   readonly served: ServedRelease;
   readonly manifest: Manifest;
   readonly variant: Variant;
-  /** The graph's file, by digest. */
+  readonly model: ArtifactRef;
+  /** The model's file as it was transferred, by digest. */
   readonly modelPath: string;
 }
 
-export interface Benchmark {
-  readonly provider: string;
+/** Bounds of one round of a measurement. */
+export interface RoundLimits {
   readonly runs: number;
-  readonly p50Us: number;
-  readonly p95Us: number;
-  readonly p99Us: number;
+  readonly warmupRuns: number;
+  readonly budgetMs: number;
+}
+
+/** One round's figures of a variant. */
+export interface Round {
+  readonly provider: string;
+  /** Of each bare run, microseconds. */
+  readonly timesUs: readonly number[];
+  /** Resident memory of the process while the variant was loaded. */
+  readonly residentBytes: number;
+  /** By how much loading and running it raised that. */
+  readonly ownBytes: number;
 }
 
 /**
@@ -27,7 +38,8 @@ export interface ReleaseEngine {
   channels(pipeline: string): readonly string[];
   /** Loads the graph beside what runs, and compares it with its golden vectors on this hardware. */
   verify(pipeline: string, release: ReadyRelease, signal: AbortSignal): Promise<void>;
-  benchmark(pipeline: string, release: ReadyRelease, signal: AbortSignal): Promise<Benchmark>;
+  /** Loads the graph beside what runs, and runs it for a moment. */
+  measure(pipeline: string, release: ReadyRelease, limits: RoundLimits, signal: AbortSignal): Promise<Round>;
   /**
    * Puts a release in the place of what runs, without losing a sample; null stops detection. Where it fails, what ran before
    * still runs.

@@ -1,13 +1,14 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Calibration, DesiredPipeline, KeySet, Manifest, Variant } from '@drover/contracts';
+import { zstdCompressSync } from 'node:zlib';
+import type { ArtifactRef, Calibration, DesiredPipeline, KeySet, Manifest, Variant } from '@drover/contracts';
 import { ArtifactUnavailableError } from '@drover/device-protocol';
 import { DataType, GraphBuilder, encodeModel, float32, int64 } from '@drover/onnx';
 import { generateKeyPair, signDocument } from '@drover/trust';
 import type { KeyPair } from '@drover/trust';
 import type { ArtifactName } from './artifact-shelf.ts';
-import type { FetchArtifact } from './step-executor.ts';
+import type { FetchArtifact } from './candidate-trials.ts';
 
 export const FLEET = 'main';
 export const CHANNELS = ['pressure', 'flow'] as const;
@@ -19,12 +20,17 @@ export interface SampleVariant {
   readonly gain?: number;
   /** Multiplications of a large matrix, to be slow. */
   readonly ballast?: number;
+  /** Values that a run needs room for besides. */
+  readonly scratchValues?: number;
   /** The score is no number where the mean square is over this. */
   readonly breaksOver?: number;
   /** Golden outputs that the graph does not reproduce. */
   readonly wrongGolden?: boolean;
   readonly bytes?: Buffer;
   readonly minMemoryBytes?: number;
+  readonly peakMemoryBytes?: number;
+  /** Sent packed; `lie` is added to the size that it is said to unpack to. */
+  readonly packed?: { readonly lie: number };
 }
 
 export interface SampleRelease {
@@ -47,6 +53,7 @@ export class ReleaseSource {
   readonly artifacts = new Map<string, Buffer>();
   /** How often each artifact was asked for. */
   readonly asked: string[] = [];
+  readonly #models = new Map<string, string>();
 
   get keySet(): KeySet {
     const { keyId, publicKey } = this.key;
@@ -78,6 +85,9 @@ export class ReleaseSource {
       golden: { count: 1, window: base64(golden) },
       variants,
     };
+    for (const variant of variants) {
+      this.#models.set(`${sample.release}/${variant.name}`, variant.artifacts[0]!.digest);
+    }
     const document = signDocument('manifest', manifest, [sample.signedBy ?? this.key]);
     const { digest, sizeBytes } = this.#put(Buffer.from(JSON.stringify(document)));
     const model = variants[0]!.artifacts[0]!.digest;
@@ -104,6 +114,11 @@ export class ReleaseSource {
     };
   }
 
+  /** Digest of a variant's model. */
+  digestOf(release: string, variant: string): string {
+    return this.#models.get(`${release}/${variant}`)!;
+  }
+
   withdraw(digest: string): void {
     this.artifacts.delete(digest);
   }
@@ -124,7 +139,7 @@ export class ReleaseSource {
       precision: 'fp32',
       size: 'full',
       runtime: 'onnxruntime',
-      artifacts: [{ role: 'model', encoding: 'identity', ...this.#put(bytes) }],
+      artifacts: [this.#artifact(bytes, sample.packed)],
       policy: { kind: 'threshold', threshold: 50, releaseRatio: 0.8, minLength: 1 },
       metrics: {},
       golden: {
@@ -134,7 +149,16 @@ export class ReleaseSource {
         relativeTolerance: 1e-4,
       },
       ...(sample.minMemoryBytes !== undefined && { minMemoryBytes: sample.minMemoryBytes }),
+      ...(sample.peakMemoryBytes !== undefined && {
+        cost: { parameters: 1, multiplyAccumulates: 1, peakMemoryBytes: sample.peakMemoryBytes },
+      }),
     };
+  }
+
+  #artifact(bytes: Buffer, packed: SampleVariant['packed']): ArtifactRef {
+    if (packed === undefined) return { role: 'model', encoding: 'identity', ...this.#put(bytes) };
+    const decodedSizeBytes = bytes.length + packed.lie;
+    return { role: 'model', encoding: 'zstd', decodedSizeBytes, ...this.#put(zstdCompressSync(bytes)) };
   }
 
   #put(bytes: Buffer): ArtifactName {
@@ -149,7 +173,10 @@ function goldenWindow(channels: number): Float32Array {
 }
 
 /** Score: the window's mean square times the gain; contributions: the same per channel. */
-function sampleGraph({ gain = 1, ballast = 0, breaksOver }: SampleVariant, channels: number): Buffer {
+function sampleGraph(
+  { gain = 1, ballast = 0, scratchValues = 0, breaksOver }: SampleVariant,
+  channels: number,
+): Buffer {
   const graph = new GraphBuilder('sample');
   const x = graph.input('window', DataType.FLOAT, ['N', WINDOW, channels]);
   const along = graph.initializer('along', int64([1]));
@@ -163,6 +190,10 @@ function sampleGraph({ gain = 1, ballast = 0, breaksOver }: SampleVariant, chann
     for (let i = 0; i < ballast; i += 1) heavy = graph.node('MatMul', [heavy, zeros]);
     const nothing = graph.node('ReduceMean', [heavy, graph.initializer('both', int64([0, 1]))], { keepdims: 0 });
     score = graph.node('Add', [score, nothing]);
+  }
+  if (scratchValues > 0) {
+    const shape = graph.initializer('scratch', int64([1, scratchValues]));
+    score = graph.node('ReduceMax', [graph.node('Expand', [score, shape]), along], { keepdims: 1 });
   }
   if (breaksOver !== undefined) {
     score = graph.node('Sqrt', [graph.node('Sub', [graph.initializer('limit', float32(breaksOver)), score])]);

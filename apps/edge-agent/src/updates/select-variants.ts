@@ -1,19 +1,35 @@
-import type { DesiredPipeline, Manifest, Variant } from '@drover/contracts';
+import type { ArtifactRef, DesiredPipeline, Manifest, Variant } from '@drover/contracts';
 import { NoCandidateError, SignatureMismatchError } from './update-errors.ts';
+import type { DroppedCandidate } from './update-records.ts';
 
 /** What a device has to offer to a model. */
 export interface Offer {
   /** Channels of the pipeline's sensor. */
   readonly channels: readonly string[];
+  /** Memory of the (perhaps simulated) board. */
   readonly memoryBytes: number;
 }
 
+export interface Selection {
+  /** The server's preference first. */
+  readonly fitting: readonly Variant[];
+  readonly dropped: readonly DroppedCandidate[];
+}
+
+/** What of a board's memory one more model may take: the rest is the system's, the agent's, and the model's that serves. */
+const MODEL_SHARE = 0.5;
+
+/** Memory that a model may take on a board. */
+export function modelMemory(memoryBytes: number): number {
+  return memoryBytes * MODEL_SHARE;
+}
+
 /**
- * The candidates of a target that can run on this device, the server's preference first.
+ * The candidates of a target that can run on this device.
  *
  * @throws SignatureMismatchError where the sensor lacks a channel; NoCandidateError where nothing fits
  */
-export function selectVariants(manifest: Manifest, target: DesiredPipeline, offer: Offer): Variant[] {
+export function selectVariants(manifest: Manifest, target: DesiredPipeline, offer: Offer): Selection {
   const missing = manifest.signature.channels.map(({ name }) => name).filter((name) => !offer.channels.includes(name));
   if (missing.length > 0) {
     throw new SignatureMismatchError(
@@ -24,24 +40,42 @@ export function selectVariants(manifest: Manifest, target: DesiredPipeline, offe
   if (named.length === 0) {
     throw new NoCandidateError(`The manifest has none of the variants offered (${target.candidates.join(', ')})`);
   }
-  const fitting = named.filter((variant) => (variant.minMemoryBytes ?? 0) <= offer.memoryBytes);
+  const fitting = named.filter((variant) => fitsMemory(variant, offer.memoryBytes));
   if (fitting.length === 0) {
     throw new NoCandidateError(
       `Every variant offered needs more memory than the ${Math.round(offer.memoryBytes / 2 ** 20)} MiB that this device has`,
     );
   }
-  return fitting;
+  const dropped = named
+    .filter((variant) => !fitting.includes(variant))
+    .map(({ name }): DroppedCandidate => ({ variant: name, reason: 'no-candidate', message: TOO_MUCH_MEMORY }));
+  return { fitting, dropped };
 }
 
-export interface Measured {
-  readonly variant: string;
-  readonly p50Us: number;
+export const TOO_MUCH_MEMORY = 'needs more memory than there is';
+export const NO_ROOM = 'no room for it on the disk';
+
+/** While a model is loaded, its file and what it unpacks to are in memory at the same time. */
+function fitsMemory({ minMemoryBytes = 0, cost, artifacts }: Variant, memoryBytes: number): boolean {
+  const fileBytes = artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes + unpackedBytes(artifact), 0);
+  return minMemoryBytes <= memoryBytes && (cost?.peakMemoryBytes ?? 0) + fileBytes <= modelMemory(memoryBytes);
 }
 
-/** A candidate must be this much faster to be taken before one that the server prefers: less is noise. */
-const CLEARLY_FASTER = 0.9;
+function unpackedBytes({ encoding, decodedSizeBytes = 0 }: ArtifactRef): number {
+  return encoding === 'identity' ? 0 : decodedSizeBytes;
+}
 
-/** The variant to run: the server's preference, unless another is clearly faster on this device. @param measured by preference */
-export function fastest(measured: readonly Measured[]): Measured {
-  return measured.reduce((best, next) => (next.p50Us < best.p50Us * CLEARLY_FASTER ? next : best));
+/**
+ * Those that fit on the disk together, the preferred first.
+ *
+ * @param missingBytes per candidate, what has to be fetched for it
+ */
+export function fitDisk<T>(candidates: readonly T[], missingBytes: (candidate: T) => number, roomBytes: number): T[] {
+  let left = roomBytes;
+  return candidates.filter((candidate) => {
+    const bytes = missingBytes(candidate);
+    if (bytes > left) return false;
+    left -= bytes;
+    return true;
+  });
 }

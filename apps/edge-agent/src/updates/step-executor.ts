@@ -1,59 +1,45 @@
-import { variantDigest } from '@drover/contracts';
 import type { DesiredPipeline, ExecutionReason, KeySet, Manifest } from '@drover/contracts';
-import { InternalError, messageOf } from '@drover/runtime';
-import type { Clock, Logger } from '@drover/runtime';
+import { messageOf } from '@drover/runtime';
 import type { EventReporter } from '../telemetry/event-reporter.ts';
-import type { ArtifactName, ArtifactShelf } from './artifact-shelf.ts';
-import { nextReport } from './execution-news.ts';
-import type { ExecutionNews } from './execution-news.ts';
-import { calibrationFor, targetKey } from './planner.ts';
+import { AttemptLog } from './attempt-log.ts';
+import { CandidateTrials } from './candidate-trials.ts';
+import type { TrialsParts } from './candidate-trials.ts';
+import { whyDropped } from './choose-variant.ts';
+import { targetKey } from './planner.ts';
 import type { Step } from './planner.ts';
 import { readManifest, readStoredManifest } from './read-manifest.ts';
+import { readyRelease, servedBy } from './ready-release.ts';
 import type { ReadyRelease, ReleaseEngine } from './release-engine.ts';
-import { fastest, selectVariants } from './select-variants.ts';
-import type { Measured } from './select-variants.ts';
-import { ReleaseDowngradeError, reasonOf } from './update-errors.ts';
+import { selectVariants } from './select-variants.ts';
+import { ReleaseDowngradeError } from './update-errors.ts';
 import type { UpdateJournal } from './update-journal.ts';
-import type { Attempt, PipelineRecord, ServedRelease } from './update-records.ts';
+import type { Attempt, ServedRelease } from './update-records.ts';
 
-/**
- * Brings an artifact to `path`, resuming what an interruption left.
- *
- * @param onBytes bytes that have arrived so far
- */
-export type FetchArtifact = (
-  artifact: ArtifactName,
-  onBytes: (bytes: number) => void,
-  signal: AbortSignal,
-) => Promise<void>;
-
-export interface ExecutorParts {
+export interface ExecutorParts extends Omit<TrialsParts, 'log' | 'engine'> {
   readonly journal: UpdateJournal;
-  readonly shelf: ArtifactShelf;
   readonly engine: ReleaseEngine;
-  readonly fetch: FetchArtifact;
   readonly reporter: Pick<EventReporter, 'execution' | 'benchmark' | 'log'>;
   readonly fleet: string;
-  /** Memory of the (perhaps simulated) board. */
-  readonly memoryBytes: () => Promise<number>;
   readonly keySet: () => KeySet;
   readonly probationMs: () => number;
   /** Has artifacts removed that nothing needs any more, at some time. */
   readonly sweep: () => void;
-  readonly clock: Clock;
-  readonly logger: Logger;
 }
 
-const PROGRESS_EVERY_MS = 2_000;
 const RETRY_BASE_MS = 60_000;
 const RETRY_CAP_MS = 3_600_000;
+const NOT_MEASURED = { runs: 0, p50Us: 0, p95Us: 0, p99Us: 0 };
 
 /** Does what the planner decides, one step of one pipeline at a time, writing the journal before it tells of anything. */
 export class StepExecutor {
   readonly #parts: ExecutorParts;
+  readonly #log: AttemptLog;
+  readonly #trials: CandidateTrials;
 
   constructor(parts: ExecutorParts) {
     this.#parts = parts;
+    this.#log = new AttemptLog(parts);
+    this.#trials = new CandidateTrials({ ...parts, log: this.#log });
   }
 
   /** @throws whatever stops the step; `fail` then ends the attempt */
@@ -68,17 +54,18 @@ export class StepExecutor {
       case 'abandon':
         return this.#abandon(pipeline);
       case 'resolve':
-        return this.#resolve(pipeline, this.#attempt(pipeline), signal);
+        return this.#resolve(pipeline, this.#log.attempt(pipeline), signal);
       case 'download':
-        return this.#download(pipeline, this.#attempt(pipeline), signal);
+        return this.#trials.download(pipeline, this.#log.attempt(pipeline), signal);
       case 'verify':
-        return this.#verify(pipeline, this.#attempt(pipeline), signal);
+        return this.#trials.verify(pipeline, this.#log.attempt(pipeline), signal);
       case 'benchmark':
-        return this.#benchmark(pipeline, this.#attempt(pipeline), signal);
+        await this.#trials.benchmark(pipeline, this.#log.attempt(pipeline), signal);
+        return this.#tellDropped(pipeline, this.#log.attempt(pipeline));
       case 'activate':
-        return this.#activate(pipeline, this.#attempt(pipeline));
+        return this.#activate(pipeline, this.#log.attempt(pipeline));
       case 'commit':
-        return this.#commit(pipeline, this.#attempt(pipeline));
+        return this.#commit(pipeline, this.#log.attempt(pipeline));
       case 'fail':
         return this.fail(pipeline, step.reason, step.message);
       case 'clear':
@@ -91,6 +78,7 @@ export class StepExecutor {
     const { attempt } = this.#parts.journal.get(pipeline);
     if (attempt === null) return;
     await this.#putBack(pipeline, attempt);
+    if (attempt.chosen === null) await this.#tellDropped(pipeline, attempt);
     await this.#refuse(pipeline, attempt.target, reason, message);
   }
 
@@ -101,7 +89,7 @@ export class StepExecutor {
    */
   async ready(served: ServedRelease): Promise<ReadyRelease> {
     const manifest = readStoredManifest(await this.#parts.shelf.read(served.manifest));
-    const ready = this.#readyOf(manifest, served);
+    const ready = readyRelease(this.#parts.shelf, manifest, served);
     for (const artifact of ready.variant.artifacts) await this.#parts.shelf.check(artifact);
     return ready;
   }
@@ -112,11 +100,13 @@ export class StepExecutor {
       target,
       phase: 'begun',
       variants: [],
+      dropped: [],
+      tries: {},
       chosen: null,
       activations: 0,
       probationEndsAt: null,
     };
-    await this.#move(pipeline, target, { attempt }, { status: 'IN_PROGRESS', step: 'DOWNLOADING', progress: 0 });
+    await this.#log.move(pipeline, target, { attempt }, { status: 'IN_PROGRESS', step: 'DOWNLOADING', progress: 0 });
   }
 
   async #resolve(pipeline: string, attempt: Attempt, signal: AbortSignal): Promise<void> {
@@ -133,62 +123,11 @@ export class StepExecutor {
       );
     }
     const offer = { channels: engine.channels(pipeline), memoryBytes: await memoryBytes() };
-    const variants = selectVariants(manifest, target, offer);
-    const names = variants.map((variant) => variant.name);
-    await this.#move(pipeline, target, { attempt: { ...attempt, phase: 'resolved', variants: names } });
-  }
-
-  async #download(pipeline: string, attempt: Attempt, signal: AbortSignal): Promise<void> {
-    const { shelf, clock } = this.#parts;
-    const { target } = attempt;
-    const wanted = (await this.#releasesOf(attempt)).flatMap(({ variant }) => variant.artifacts);
-    const artifacts = [...new Map(wanted.map((artifact) => [artifact.digest, artifact])).values()];
-    const totalBytes = artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, 0);
-    let doneBytes = 0;
-    let toldAt = clock.monotonic();
-    let telling = Promise.resolve();
-    const tell = (bytes: number): void => {
-      if (clock.monotonic() - toldAt < PROGRESS_EVERY_MS || target.execution === null) return;
-      toldAt = clock.monotonic();
-      const news = { status: 'IN_PROGRESS', step: 'DOWNLOADING', progress: Math.min(1, bytes / totalBytes) } as const;
-      telling = this.#move(pipeline, target, {}, news).catch(() => undefined);
-    };
-    for (const artifact of artifacts) {
-      if (!(await shelf.has(artifact))) {
-        await this.#parts.fetch(artifact, (bytes) => tell(doneBytes + bytes), signal).finally(() => telling);
-      }
-      doneBytes += artifact.sizeBytes;
-    }
-    const news = { status: 'IN_PROGRESS', step: 'DOWNLOADED', progress: 1 } as const;
-    await this.#move(pipeline, target, { attempt: { ...attempt, phase: 'downloaded' } }, news);
-  }
-
-  async #verify(pipeline: string, attempt: Attempt, signal: AbortSignal): Promise<void> {
-    const passed = await this.#eachVariant(pipeline, attempt, signal, async (release) => {
-      for (const artifact of release.variant.artifacts) await this.#parts.shelf.check(artifact);
-      await this.#parts.engine.verify(pipeline, release, signal);
+    const { fitting, dropped } = selectVariants(manifest, target, offer);
+    const variants = fitting.map((variant) => variant.name);
+    await this.#log.move(pipeline, target, {
+      attempt: { ...attempt, phase: 'resolved', variants, dropped: [...dropped] },
     });
-    const variants = passed.map(({ release }) => release.variant.name);
-    const news = { status: 'IN_PROGRESS', step: 'VERIFIED' } as const;
-    await this.#move(pipeline, attempt.target, { attempt: { ...attempt, phase: 'verified', variants } }, news);
-  }
-
-  async #benchmark(pipeline: string, attempt: Attempt, signal: AbortSignal): Promise<void> {
-    const { engine, reporter, clock } = this.#parts;
-    await this.#move(pipeline, attempt.target, {}, { status: 'IN_PROGRESS', step: 'BENCHMARKING' });
-    const measured = await this.#eachVariant(pipeline, attempt, signal, async (release) => {
-      const benchmark = await engine.benchmark(pipeline, release, signal);
-      const { served } = release;
-      const { release: id, variant, variantDigest: digest } = served;
-      reporter.benchmark({ pipeline, release: id, variant, variantDigest: digest, ...benchmark, at: clock.now() });
-      return benchmark;
-    });
-    const best = fastest(
-      measured.map(({ release, result }): Measured => ({ variant: release.variant.name, p50Us: result.p50Us })),
-    );
-    const { release, result } = measured.find((one) => one.release.variant.name === best.variant)!;
-    const chosen = { ...release.served, provider: result.provider };
-    await this.#move(pipeline, attempt.target, { attempt: { ...attempt, phase: 'benchmarked', chosen } });
   }
 
   async #activate(pipeline: string, attempt: Attempt): Promise<void> {
@@ -197,7 +136,7 @@ export class StepExecutor {
     const release = await this.ready(chosen);
     const about = { variant: chosen.variant, variantDigest: chosen.variantDigest };
     const begun: Attempt = { ...attempt, phase: 'activating', activations: attempt.activations + 1 };
-    await this.#move(
+    await this.#log.move(
       pipeline,
       attempt.target,
       { attempt: begun },
@@ -216,7 +155,7 @@ export class StepExecutor {
       probationEndsAt: clock.monotonic() + probationMs(),
     };
     const news = { status: 'IN_PROGRESS', step: 'PROBATION', ...about, provider } as const;
-    await this.#move(pipeline, attempt.target, { attempt: probation }, news);
+    await this.#log.move(pipeline, attempt.target, { attempt: probation }, news);
   }
 
   async #commit(pipeline: string, attempt: Attempt): Promise<void> {
@@ -225,7 +164,7 @@ export class StepExecutor {
     const chosen = attempt.chosen!;
     const { variant, variantDigest: digest, provider } = chosen;
     const changes = { serving: chosen, previous: serving ?? previous, attempt: null, refused: null };
-    await this.#move(pipeline, attempt.target, changes, {
+    await this.#log.move(pipeline, attempt.target, changes, {
       status: 'SUCCEEDED',
       variant,
       variantDigest: digest,
@@ -240,7 +179,7 @@ export class StepExecutor {
     const serving = { ...this.#parts.journal.get(pipeline).serving!, rollout: target.rollout };
     const { variant, variantDigest: digest, provider } = serving;
     const news = { status: 'SUCCEEDED', variant, variantDigest: digest, provider } as const;
-    await this.#move(pipeline, target, { serving, refused: null }, news);
+    await this.#log.move(pipeline, target, { serving, refused: null }, news);
     this.#parts.engine.relabel(pipeline, serving);
   }
 
@@ -258,7 +197,7 @@ export class StepExecutor {
     }
     const changes = { attempt: null, refused: { key, reason, message, failures, retryAt } };
     const chosen = attempt?.chosen ?? null;
-    await this.#move(pipeline, target, changes, {
+    await this.#log.move(pipeline, target, changes, {
       status: reason === 'pipeline-unknown' ? 'REJECTED' : 'FAILED',
       step: attempt === null ? null : (journal.get(pipeline).report?.step ?? null),
       reason,
@@ -271,14 +210,14 @@ export class StepExecutor {
   }
 
   async #abandon(pipeline: string): Promise<void> {
-    const attempt = this.#attempt(pipeline);
+    const attempt = this.#log.attempt(pipeline);
     this.#parts.logger.info(
       { pipeline, release: attempt.target.release },
       'update abandoned: something else is wanted',
     );
     await this.#putBack(pipeline, attempt);
     const news = { status: 'CANCELED', reason: 'superseded' } as const;
-    await this.#move(pipeline, attempt.target, { attempt: null }, news);
+    await this.#log.move(pipeline, attempt.target, { attempt: null }, news);
   }
 
   async #clear(pipeline: string): Promise<void> {
@@ -305,75 +244,29 @@ export class StepExecutor {
     }
   }
 
-  /** Runs a check over every variant in question; those that fail leave. @throws the first failure, where none is left */
-  async #eachVariant<T>(
-    pipeline: string,
-    attempt: Attempt,
-    signal: AbortSignal,
-    check: (release: ReadyRelease) => Promise<T>,
-  ): Promise<{ release: ReadyRelease; result: T }[]> {
-    const passed: { release: ReadyRelease; result: T }[] = [];
-    let failure: unknown = null;
-    for (const release of await this.#releasesOf(attempt)) {
-      try {
-        passed.push({ release, result: await check(release) });
-      } catch (error) {
-        signal.throwIfAborted();
-        failure ??= error;
-        const { name } = release.variant;
-        this.#parts.logger.warn(
-          { pipeline, variant: name, reason: reasonOf(error) },
-          `variant refused: ${messageOf(error)}`,
-        );
-      }
+  /** Candidates that were never measured: the server is told why. */
+  async #tellDropped(pipeline: string, attempt: Attempt): Promise<void> {
+    if (attempt.dropped.length === 0) return;
+    const { shelf, logger } = this.#parts;
+    let manifest: Manifest;
+    try {
+      manifest = readStoredManifest(await shelf.read(attempt.target.manifest));
+    } catch (error) {
+      logger.warn({ pipeline }, `nothing is told of the candidates: ${messageOf(error)}`);
+      return;
     }
-    if (passed.length === 0) throw failure ?? new InternalError('An attempt without variants cannot go on');
-    return passed;
-  }
-
-  async #releasesOf(attempt: Attempt): Promise<ReadyRelease[]> {
-    const { target } = attempt;
-    const manifest = readStoredManifest(await this.#parts.shelf.read(target.manifest));
-    return attempt.variants.map((name) => {
-      const variant = manifest.variants.find((one) => one.name === name)!;
-      const digest = variantDigest(variant);
-      return this.#readyOf(manifest, {
-        model: manifest.model.id,
-        release: target.release,
-        releaseVersion: target.releaseVersion,
-        rollout: target.rollout,
-        manifest: target.manifest,
-        variant: name,
-        variantDigest: digest,
-        provider: null,
-        calibration: calibrationFor(target, digest),
+    for (const dropped of attempt.dropped) {
+      const { release, variant, variantDigest } = servedBy(manifest, attempt, dropped.variant);
+      this.#log.tellBenchmark({
+        pipeline,
+        release,
+        variant,
+        variantDigest,
+        provider: 'none',
+        ...NOT_MEASURED,
+        chosen: false,
+        reason: whyDropped(dropped),
       });
-    });
-  }
-
-  #readyOf(manifest: Manifest, served: ServedRelease): ReadyRelease {
-    const variant = manifest.variants.find((one) => one.name === served.variant);
-    if (variant === undefined) throw new InternalError(`The manifest has no variant ${served.variant}`);
-    return { served, manifest, variant, modelPath: this.#parts.shelf.path(served.variantDigest) };
-  }
-
-  #attempt(pipeline: string): Attempt {
-    const { attempt } = this.#parts.journal.get(pipeline);
-    if (attempt === null) throw new InternalError(`Pipeline ${pipeline} has no attempt to continue`);
-    return attempt;
-  }
-
-  /** Journal first, then the news of it: a report that left is never taken back by a power cut. */
-  async #move(
-    pipeline: string,
-    target: DesiredPipeline,
-    changes: Partial<PipelineRecord>,
-    news?: ExecutionNews,
-  ): Promise<void> {
-    const { journal, reporter, clock } = this.#parts;
-    const record = journal.get(pipeline);
-    const report = news === undefined ? null : nextReport(record.report, target, news, clock.now());
-    await journal.set(pipeline, { ...record, ...changes, report: report ?? record.report });
-    if (report !== null) reporter.execution(report);
+    }
   }
 }

@@ -23,10 +23,22 @@ export class ArtifactDamagedError extends OperationError {
   readonly reason: ExecutionReason = 'digest-mismatch';
 }
 
+/** Every candidate was tried, and none works here. */
+export class NoWorkingCandidateError extends CallerError {
+  readonly reason: ExecutionReason;
+
+  constructor(reason: ExecutionReason, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
 /** Codes of errors that inference throws, which knows nothing of executions. */
 const REASON_OF_CODE: Readonly<Record<string, ExecutionReason>> = {
   'invalid-graph': 'graph-invalid',
   'detector-contract': 'graph-invalid',
+  'model-damaged': 'graph-invalid',
+  'model-size': 'size-mismatch',
   'golden-mismatch': 'golden-mismatch',
   'signature-mismatch': 'signature-mismatch',
   'inference-worker-lost': 'graph-invalid',

@@ -39,12 +39,27 @@ export const ATTEMPT_PHASES = [
 ] as const;
 export type AttemptPhase = (typeof ATTEMPT_PHASES)[number];
 
+/** A candidate that does not work on this device, and why. */
+export const droppedCandidateSchema = z.object({
+  variant: idSchema,
+  reason: executionReasonSchema,
+  message: z.string(),
+});
+export type DroppedCandidate = z.infer<typeof droppedCandidateSchema>;
+
 /** A change under way. */
 export const attemptSchema = z.object({
   target: desiredPipelineSchema,
   phase: z.enum(ATTEMPT_PHASES),
   /** Variants still in question, the preferred first; those that fail a check leave. */
   variants: z.array(idSchema),
+  /** Those that have left, with the reason. */
+  dropped: z.array(droppedCandidateSchema).default([]),
+  /**
+   * How often trying a variant was begun without an end: one that takes the process down with it, or has it killed for its
+   * memory, must not do so for ever.
+   */
+  tries: z.record(idSchema, z.number().int().min(1)).default({}),
   /** What the attempt would serve, from the moment that it is chosen. */
   chosen: servedReleaseSchema.nullable(),
   /** How often activation was begun: a model that takes the process down with it must not do so for ever. */

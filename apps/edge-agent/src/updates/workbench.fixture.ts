@@ -9,7 +9,7 @@ import { PipelineStateStore } from '../pipelines/pipeline-state.store.ts';
 import { ArtifactShelf } from './artifact-shelf.ts';
 import { CHANNELS, FLEET } from './release.fixture.ts';
 import type { ReleaseSource } from './release.fixture.ts';
-import type { FetchArtifact } from './step-executor.ts';
+import type { FetchArtifact } from './candidate-trials.ts';
 import { UpdateJournal } from './update-journal.ts';
 import { UpdateService } from './update.service.ts';
 
@@ -19,6 +19,9 @@ export interface WorkbenchOptions {
   readonly from?: string;
   readonly fetch?: FetchArtifact;
   readonly probationMs?: number;
+  readonly memoryBytes?: number;
+  readonly roomBytes?: number;
+  readonly temperatureC?: number;
   /** Called before the journal is replaced. */
   readonly onJournal?: (folder: string) => Promise<void>;
 }
@@ -72,7 +75,9 @@ export class Workbench {
       fetch: options.fetch ?? options.source.fetchInto(this.shelf.folder),
       reporter,
       fleet: FLEET,
-      memoryBytes: async () => 2 ** 30,
+      memoryBytes: async () => options.memoryBytes ?? 2 ** 30,
+      roomBytes: async () => options.roomBytes ?? 2 ** 30,
+      temperatureC: async () => options.temperatureC ?? null,
       keySet: () => options.source.keySet,
       pipelines: ['pump'],
       clock: systemClock,
