@@ -39,7 +39,42 @@ export const thresholdPolicySchema = z.object({
   releaseRatio: z.number().gt(0).max(1),
   minLength: z.number().int().min(1).max(10_000),
 });
-export const decisionPolicySchema = z.discriminatedUnion('kind', [thresholdPolicySchema]);
+
+/** A distribution in few numbers: ascending values, each with the number of rows it stands for. */
+const historySummarySchema = z
+  .object({
+    values: z.array(z.number()).max(1_024).readonly(),
+    weights: z.array(z.number().positive()).max(1_024).readonly(),
+  })
+  .refine(({ values, weights }) => values.length === weights.length, 'values and weights must be as many')
+  .refine(({ values }) => values.every((value, i) => i === 0 || value > values[i - 1]!), 'values must ascend');
+
+/**
+ * How unusual each signal is by its own running history, as −log₁₀ of its tail probability; an alarm where the mean over the
+ * signals reaches the threshold. An alarm raises the bar for the next ones for a while.
+ */
+export const tailPolicySchema = z.object({
+  kind: z.literal('tail'),
+  threshold: z.number().positive().max(300),
+  /** Share of the history on each side that probabilities are extrapolated from. */
+  tailShare: z.number().gt(0).lt(0.5),
+  /** Most that one signal counts. */
+  cap: z.number().positive().max(300),
+  /** For this share of the rows seen, what follows an alarm has to be clearly higher. */
+  refractoryShare: z.number().min(0).max(1),
+  clearRatio: z.number().min(1).max(100),
+  /** Rows that a history goes back. */
+  horizonRows: z.number().int().min(100).max(10_000_000),
+  /** Per signal: whether small values are unusual as well; those not named are `both`. */
+  sides: z
+    .array(z.enum(['both', 'upper']))
+    .max(64)
+    .readonly()
+    .optional(),
+  /** Per signal: its values in normal operation. */
+  prior: z.array(historySummarySchema).max(64).readonly().optional(),
+});
+export const decisionPolicySchema = z.discriminatedUnion('kind', [thresholdPolicySchema, tailPolicySchema]);
 export type DecisionPolicy = z.infer<typeof decisionPolicySchema>;
 
 export const artifactRefSchema = z.object({
