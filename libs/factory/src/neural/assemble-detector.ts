@@ -45,12 +45,12 @@ export function assembleDetector(parts: DetectorParts): TrainedDetector {
     normal,
     constantChannels: [...watched.keys()].filter((c) => !watched[c]),
     summary: {
+      ...summary,
       windows: set.count,
       setAside: normal.filter((flag) => !flag).length,
       epochs: crossFit.epochs,
       parameters: parameterCount(layers),
       multiplyAccumulates: multiplyAccumulates(layers, set.window * set.channels),
-      ...summary,
     },
     network: { layers, normaliser, folds, training },
   };
