@@ -23,7 +23,7 @@ export type {
 } from './src/evaluation/recording-faults.ts';
 export { alarmsOf, countsOf, firstCountedRow, replayPolicy } from './src/evaluation/replay.ts';
 export type { EvaluationRecording, Replay } from './src/evaluation/replay.ts';
-export { scoreRecording } from './src/evaluation/score-recording.ts';
+export { scoreRecording, scoreRecordings } from './src/evaluation/score-recording.ts';
 export type { RecordingScores } from './src/evaluation/score-recording.ts';
 export { FAULT_KINDS, injectFaults } from './src/evaluation/synthetic-faults.ts';
 export { FAMILIES, trainFamily } from './src/families.ts';
@@ -63,6 +63,8 @@ export type {
   ReleaseSource,
   TrainSource,
 } from './src/release/release-options.ts';
+export { costOf } from './src/compression/cost-of.ts';
+export type { Cost } from './src/compression/cost-of.ts';
 export { encodeArtifact } from './src/compression/encode-artifact.ts';
 export type { EncodedArtifact } from './src/compression/encode-artifact.ts';
 export { inspectOptimised } from './src/compression/inspect-optimised.ts';
