@@ -1,26 +1,15 @@
-import { encodeModel } from '@drover/onnx';
 import type { TrainedDetector, TrainingContext } from '../detector.ts';
-import { UnsupportedGraphError } from '../errors.ts';
 import { assembleDetector, watchedBy } from './assemble-detector.ts';
 import { fitAll, fitFolds, foldRandom, layersOf, normalised, partOf } from './cross-fit.ts';
 import type { FitPart } from './cross-fit.ts';
-import { denseLayers } from './dense-ae.ts';
 import { termWeights } from './error-terms.ts';
 import { fitNetwork } from './fit-network.ts';
 import { heldOutTerms, imitate, lessonWeights } from './imitation.ts';
 import { initialLayers, parameterCount } from './layer-shape.ts';
-import type { LayerShape } from './layer-shape.ts';
 import { SquaredError } from './objective.ts';
-import { buildReconstructionGraph } from './reconstruction-graph.ts';
 import { requireNetwork } from './require-network.ts';
+import { studentLayers } from './student-layers.ts';
 
-/** A student's file is at most this much of its teacher's. */
-const MOST_SIZE = 1 / 10;
-const WIDEST = 64;
-/** A narrower network than this reconstructs nothing. */
-const NARROWEST = 2;
-/** From this width on there is a code in the middle. */
-const CODED_WIDTH = 16;
 const TEACHER_SHARE = 0.5;
 const SCORE_SHARE = 0.1;
 
@@ -45,7 +34,7 @@ export async function distil(teacher: TrainedDetector, context: TrainingContext)
   const { trainedOn: set, normal, shape, policy } = teacher;
   const { normaliser, training } = network;
   const size = set.window * set.channels;
-  const shapes = studentLayers(teacher);
+  const shapes = studentLayers(teacher, network.normaliser);
   const z = normalised(set, normaliser);
   const terms = heldOutTerms(network.folds, z, set);
   const weights = lessonWeights(terms, termWeights(terms, normal, watchedBy(normaliser)), normal);
@@ -58,7 +47,13 @@ export async function distil(teacher: TrainedDetector, context: TrainingContext)
     const crossFit = await fitAll(set, z, normal, folds, fit, { ...context, ...partOf(context, end, to) });
     return assembleDetector({
       family: teacher.family,
-      ...{ set, shape, normal, normaliser, crossFit, training, policy },
+      set,
+      shape,
+      normal,
+      normaliser,
+      crossFit,
+      training,
+      policy,
       summary: { [how]: { layers: shapes.map(({ outputs }) => outputs), teacher: parameterCount(network.layers) } },
     });
   };
@@ -78,18 +73,4 @@ export async function distil(teacher: TrainedDetector, context: TrainingContext)
     student: await train(fromTeacher, 0, 0.6, 'distilled'),
     alone: await train(fromData, 0.6, 1, 'alone'),
   };
-
-  /** The widest network whose file is small enough. */
-  function studentLayers(detector: TrainedDetector): LayerShape[] {
-    const most = encodeModel(detector.graph).length * MOST_SIZE;
-    for (let width = WIDEST; width >= NARROWEST; width -= 1) {
-      const hidden = width >= CODED_WIDTH ? [width, Math.ceil(width / 4), width] : [width];
-      const candidate = denseLayers(size, hidden);
-      if (parameterCount(candidate) * Float32Array.BYTES_PER_ELEMENT > most) continue;
-      const layers = initialLayers(candidate, () => 0.5);
-      const graph = buildReconstructionGraph(`${detector.family}-reconstruction`, { layers, normaliser }, weights, set);
-      if (encodeModel(graph).length <= most) return candidate;
-    }
-    throw new UnsupportedGraphError(`A tenth of this ${detector.family} model is too small to be a network.`);
-  }
 }
