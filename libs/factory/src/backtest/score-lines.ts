@@ -6,16 +6,16 @@ export interface ScoredRow extends BacktestRow {
   readonly timeText: string | null;
 }
 
-/** Digits that give a float32 back exactly, and fewer for what only shows which channel it was. */
-const SCORE_DIGITS = 9;
-const CONTRIBUTION_DIGITS = 6;
+/** Decimals of numbers of usual size; others have as many significant digits. */
+const SCORE_DECIMALS = 9;
+const CONTRIBUTION_DECIMALS = 6;
 const NEEDS_QUOTES = /[",\r\n]/;
 
 /**
  * Lines of a scores file: `timestamp,score,threshold,anomaly,<contributions…>`, one per row of the input. `score` is what the
  * policy compares with `threshold`. Before the first window, in the warm-up, in rows that were trained on, and from a gap to
  * the next window, everything but the time is empty and `anomaly` is 0; between windows (a stride above 1, resampling) the
- * last decision stands. Numbers are in the shortest form that has all their digits, the same on every machine.
+ * last decision stands.
  */
 export class ScoreLines implements BacktestSink<ScoredRow> {
   readonly header: string;
@@ -46,11 +46,11 @@ export class ScoreLines implements BacktestSink<ScoredRow> {
     this.#active = active;
     if (threshold !== this.#threshold) {
       this.#threshold = threshold;
-      this.#thresholdText = numberText(threshold, SCORE_DIGITS);
+      this.#thresholdText = numberText(threshold, SCORE_DECIMALS);
     }
-    let text = `,${numberText(compared, SCORE_DIGITS)},${this.#thresholdText},${active ? '1' : '0'}`;
+    let text = `,${numberText(compared, SCORE_DECIMALS)},${this.#thresholdText},${active ? '1' : '0'}`;
     for (const place of this.#places)
-      text += place < 0 ? ',0' : `,${numberText(contributions[place]!, CONTRIBUTION_DIGITS)}`;
+      text += place < 0 ? ',0' : `,${numberText(contributions[place]!, CONTRIBUTION_DECIMALS)}`;
     this.#standing = `${text}\n`;
   }
 
@@ -74,8 +74,18 @@ export class ScoreLines implements BacktestSink<ScoredRow> {
   }
 }
 
+const SMALLEST_USUAL = 1e-3;
+const LARGEST_USUAL = 1e6;
+const POWERS = Array.from({ length: 10 }, (_, i) => 10 ** i);
+
+/** Rounding before `String` is several times faster than `toPrecision`, and half of the time of a backtest is here. */
 function numberText(value: number, digits: number): string {
-  return Number.isInteger(value) && Math.abs(value) < 1e6 ? String(value) : String(Number(value.toPrecision(digits)));
+  const size = Math.abs(value);
+  if (size >= SMALLEST_USUAL && size < LARGEST_USUAL) {
+    const power = POWERS[digits]!;
+    return String(Math.round(value * power) / power);
+  }
+  return size === 0 ? '0' : String(Number(value.toPrecision(digits)));
 }
 
 function quoted(text: string): string {
