@@ -146,6 +146,25 @@ describe('an agent', () => {
     await expect.poll(() => plane.story.at(-1), soon).toBe('SUCCEEDED');
   });
 
+  it('captures raw samples when it is told to', async () => {
+    start(withToken());
+    await expect.poll(() => plane.broker.statuses.has(DEVICE), soon).toBe(true);
+    await plane.command('capture', 'cap1', { pipeline: 'pump', durationMs: 1_000 });
+    await plane.command('capture', 'cap2', { pipeline: 'press', durationMs: 1_000 });
+    const answer = (id: string) =>
+      plane.broker.committed.find(({ topic }) => topic === `${PREFIX}/cmd/capture/${id}/status`)?.value;
+    await expect.poll(() => answer('cap2')?.['status'], soon).toBe('REJECTED');
+    await expect.poll(() => answer('cap1')?.['status'], soon).toBe('SUCCEEDED');
+    const rows = Number(/^(\d+) rows$/.exec(String(answer('cap1')?.['message']))?.[1]);
+    // 50 samples a second, raw.
+    expect(rows).toBeGreaterThan(20);
+    const sent = () =>
+      plane.broker.committed
+        .filter(({ topic }) => topic === `${PREFIX}/m/cap1`)
+        .reduce((sum, { value }) => sum + ((value['columns'] as unknown[][] | undefined)?.[0]?.length ?? 1), 0);
+    await expect.poll(sent, soon).toBe(rows);
+  });
+
   it('erases itself when it is decommissioned, and says so ever after', async () => {
     const agent = start(withToken());
     await expect.poll(() => plane.broker.statuses.has(DEVICE), soon).toBe(true);

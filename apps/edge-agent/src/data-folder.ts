@@ -16,6 +16,7 @@ export class DataFolder {
   readonly outbox: string;
   readonly twin: string;
   readonly state: string;
+  readonly captures: string;
 
   constructor(path: string) {
     this.path = path;
@@ -24,6 +25,7 @@ export class DataFolder {
     this.outbox = join(path, 'outbox.db');
     this.twin = join(path, 'twin.json');
     this.state = join(path, 'state');
+    this.captures = join(path, 'captures.json');
   }
 
   /**
@@ -59,7 +61,7 @@ export class DataFolder {
   /** Removes what a decommissioned device must not keep: models, messages, memory of updates. */
   async erase(): Promise<void> {
     const outbox = ['', '-wal', '-shm'].map((suffix) => `${this.outbox}${suffix}`);
-    for (const path of [this.artifacts, this.state, this.journal, this.twin, ...outbox]) {
+    for (const path of [this.artifacts, this.state, this.journal, this.twin, this.captures, ...outbox]) {
       await rm(path, { recursive: true, force: true });
     }
     await this.#makeFolders();

@@ -17,6 +17,8 @@ import { PipelineService } from './pipelines/pipeline.service.ts';
 import { PipelineStateStore } from './pipelines/pipeline-state.store.ts';
 import type { OpenSensor } from './sensors/open-sensors.ts';
 import { SensorRunner } from './sensors/sensor-runner.ts';
+import { CaptureService } from './telemetry/capture.service.ts';
+import { CaptureStore } from './telemetry/capture.store.ts';
 import { EventReporter } from './telemetry/event-reporter.ts';
 import { MeasurementStream } from './telemetry/measurement-stream.ts';
 import { DesiredStore } from './twin/desired.store.ts';
@@ -39,7 +41,16 @@ export interface DeviceParts {
   readonly logger: Logger;
 }
 
+/** What obeys commands. */
+interface CommandParts {
+  readonly reporter: EventReporter;
+  readonly connection: DeviceConnection;
+  readonly captures: CaptureService;
+}
+
 const DEFAULT_MEASUREMENT_INTERVAL_MS = 1_000;
+/** Nobody watches a capture live: its rows wait for a larger batch. */
+const CAPTURE_FLUSH_MS = 1_000;
 /** What an orderly end gives to what is on its way. The rest is stored and goes with the next start. */
 const DRAIN_MS = 1_000;
 /** A decommissioned device has no next start, so its last word gets longer. */
@@ -158,6 +169,19 @@ export class Device {
         new MeasurementStream(outbox, topics.measurements(name), channels, DEFAULT_MEASUREMENT_INTERVAL_MS),
     );
     ends.defer(() => streams.forEach((stream) => stream.stop()));
+    const captures = new CaptureService({
+      store: new CaptureStore(folder.captures, logger),
+      pipelines: Object.keys(config.pipelines),
+      openStream: (id, pipeline) => {
+        const { channels } = sensors.find(({ name }) => name === config.pipelines[pipeline]!.sensor)!;
+        return new MeasurementStream(outbox, topics.measurements(id), channels, 0, CAPTURE_FLUSH_MS);
+      },
+      answer: (command, status, message) => reporter.commandStatus(command, status, message),
+      clock,
+      logger,
+    });
+    await captures.start();
+    ends.defer(() => captures.stop());
     const runners = sensors.map(({ name, sensor }, i) => {
       const fed = Object.keys(config.pipelines).filter((pipeline) => config.pipelines[pipeline]!.sensor === name);
       return new SensorRunner({
@@ -167,6 +191,7 @@ export class Device {
           // Detection first: it must not wait for a store that has to be written now and then.
           for (const pipeline of fed) pipelines.push(pipeline, sample);
           streams[i]!.add(sample);
+          for (const pipeline of fed) captures.add(pipeline, sample);
         },
         onNews: (level, code, message) => reporter.log(level, code, message),
         logger,
@@ -192,7 +217,7 @@ export class Device {
         reported.changed();
       },
       onKeys: () => reported.changed(),
-      onCommand: (command) => this.#obey(command, reporter, connection, until),
+      onCommand: (command) => this.#obey(command, { reporter, connection, captures }, until),
     });
     ends.defer(() => twin.stop());
     ends.defer(() => reported.stop());
@@ -262,12 +287,7 @@ export class Device {
     if (first !== null) this.#parts.logger.info({ pipeline, ...first }, 'first score');
   }
 
-  async #obey(
-    command: Command,
-    reporter: EventReporter,
-    connection: DeviceConnection,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #obey(command: Command, { reporter, connection, captures }: CommandParts, signal: AbortSignal): Promise<void> {
     this.#parts.logger.info({ command: command.type, id: command.id }, 'command');
     switch (command.type) {
       case 'erase':
@@ -283,6 +303,9 @@ export class Device {
         } catch (error) {
           reporter.commandStatus(command, 'FAILED', messageOf(error));
         }
+        return;
+      case 'capture':
+        await captures.accept(command);
     }
   }
 

@@ -77,8 +77,9 @@ export class SmallControlPlane {
     await this.#send(`${PREFIX}/twin/desired`, { kind: 'twin', version: this.#version, payload, ...changes }, true);
   }
 
-  async command(type: string, id: string): Promise<void> {
-    await this.#send(`${PREFIX}/cmd/${type}/${id}`, { kind: 'command', version: 1, payload: { type, id } }, false);
+  async command(type: string, id: string, more: object = {}): Promise<void> {
+    const payload = { type, id, ...more };
+    await this.#send(`${PREFIX}/cmd/${type}/${id}`, { kind: 'command', version: 1, payload }, false);
   }
 
   events(type: string): Record<string, any>[] {

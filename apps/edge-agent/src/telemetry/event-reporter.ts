@@ -53,7 +53,11 @@ export class EventReporter {
     this.#outbox.put({ class: 's', topic: this.#topics.reported, body: { reported } });
   }
 
-  commandStatus(command: Command, status: CommandStatusMessage['status'], message: string | null): void {
+  commandStatus(
+    command: Pick<Command, 'type' | 'id'>,
+    status: CommandStatusMessage['status'],
+    message: string | null,
+  ): void {
     const topic = this.#topics.commandStatus(command.type, command.id);
     this.#outbox.put({ class: 'e', topic, body: { status, message: message?.slice(0, MAX_TEXT) ?? null } });
   }

@@ -13,14 +13,26 @@ export class MeasurementStream {
   readonly #outbox: Outbox;
   readonly #topic: string;
   readonly #channels: readonly string[];
+  readonly #flushMs: number;
   readonly #aggregator: RowAggregator;
   #rows: Row[] = [];
   #timer: NodeJS.Timeout | null = null;
 
-  constructor(outbox: Outbox, topic: string, channels: readonly string[], intervalMs: number) {
+  /**
+   * @param intervalMs samples are summarised per this time; 0: each is sent
+   * @param flushMs how long rows wait for company
+   */
+  constructor(
+    outbox: Outbox,
+    topic: string,
+    channels: readonly string[],
+    intervalMs: number,
+    flushMs: number = FLUSH_MS,
+  ) {
     this.#outbox = outbox;
     this.#topic = topic;
     this.#channels = channels;
+    this.#flushMs = flushMs;
     this.#aggregator = new RowAggregator(intervalMs);
   }
 
@@ -42,7 +54,7 @@ export class MeasurementStream {
     if (row === undefined) return;
     this.#rows.push(row);
     if (this.#rows.length >= FLUSH_ROWS) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), FLUSH_MS);
+    else this.#timer ??= setTimeout(() => this.#flush(), this.#flushMs);
   }
 
   #flush(): void {
