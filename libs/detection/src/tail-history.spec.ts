@@ -38,6 +38,13 @@ describe('the history of a signal', () => {
     expect(weights.reduce((sum, weight) => sum + weight, 0)).toBeCloseTo(20_000, 6);
   });
 
+  it('summarises all rows, those of an unfinished batch too', () => {
+    const { values, weights } = historyOf(Array.from({ length: 50 }, (_, i) => i % 25)).summarise();
+    expect(values).toEqual(Array.from({ length: 25 }, (_, i) => i));
+    expect(weights.reduce((sum, weight) => sum + weight, 0)).toBe(50);
+    expect(historyOf([]).summarise()).toEqual({ values: [], weights: [] });
+  });
+
   it('keeps the levels of a signal that has only a few', () => {
     const { values, weights } = historyOf(
       Array.from({ length: 3_200 }, (_, i) => (i % 8 === 0 ? 20 : 0)),

@@ -94,6 +94,12 @@ export class TailHistory {
     return tailOf(this.#lower, this.#lower.from - value) ?? this.#before[this.#first(value, true)]! / this.rows;
   }
 
+  /** All rows so far, in few numbers. */
+  summarise(): HistorySummary {
+    this.#merge();
+    return { values: [...this.#values], weights: [...this.#weights] };
+  }
+
   exportState(): HistoryState {
     return {
       values: [...this.#values],
@@ -117,20 +123,20 @@ export class TailHistory {
 
   /** The pending rows become a part of the summary; neighbours are taken together as far as their place allows. */
   #merge(): void {
-    const added = this.#pending.toSorted();
-    const total = this.rows + PENDING;
+    const fresh = this.#pending.subarray(0, this.#pendingCount).toSorted();
+    const total = this.rows + fresh.length;
     const fade = Math.min(1, this.#options.horizonRows / total);
     const kept = total * fade;
     const length = this.#values.length;
     const values: number[] = [];
     const weights: number[] = [];
     let passed = 0;
-    for (let old = 0, fresh = 0; old < length || fresh < PENDING;) {
-      const takeOld = old < length && (fresh === PENDING || this.#values[old]! <= added[fresh]!);
-      const value = takeOld ? this.#values[old]! : added[fresh]!;
+    for (let old = 0, next = 0; old < length || next < fresh.length;) {
+      const takeOld = old < length && (next === fresh.length || this.#values[old]! <= fresh[next]!);
+      const value = takeOld ? this.#values[old]! : fresh[next]!;
       const weight = fade * (takeOld ? this.#weights[old]! : 1);
       if (takeOld) old += 1;
-      else fresh += 1;
+      else next += 1;
       const last = values.length - 1;
       const both = last < 0 ? 0 : weights[last]! + weight;
       if (last >= 0 && (values[last] === value || both <= mostAt((passed + both / 2) / kept, kept))) {
