@@ -37,6 +37,12 @@ const SESSION_OPTIONS: ort.InferenceSession.SessionOptions = {
 };
 const BATCH = 256;
 
+/** A session, and the signature that it was opened with. */
+export interface OpenDetector {
+  readonly session: DetectorSession;
+  readonly signature: DetectorSignature;
+}
+
 /**
  * The agent's own session on a model: many windows a run, always as many, where it scores each for itself; one by one
  * where it keeps state or mixes the windows of a run. Release it.
@@ -47,7 +53,7 @@ export async function openDetector(
   model: Uint8Array,
   shape: DetectorShape,
   channels: readonly string[],
-): Promise<{ session: DetectorSession; signature: DetectorSignature }> {
+): Promise<OpenDetector> {
   const signature: DetectorSignature = {
     warmup: 0,
     stateReset: 'gap',

@@ -19,6 +19,8 @@ export interface RecordingFaultOptions {
   readonly share: number;
   /** Rows at the start that stay as they are. */
   readonly lead: number;
+  /** What deviations are taken from; the recording itself by default. */
+  readonly reference: Recording;
 }
 
 export interface RecordingFault {
@@ -34,7 +36,7 @@ export interface RecordingFault {
 /** A copy with faults in it, and where they are. */
 export type FaultyRecording = Recording & { readonly labels: Uint8Array; readonly faults: readonly RecordingFault[] };
 
-const DEFAULTS: RecordingFaultOptions = {
+const DEFAULTS: Omit<RecordingFaultOptions, 'reference'> = {
   kinds: RECORDING_FAULT_KINDS,
   smallest: 1,
   largest: 6,
@@ -61,7 +63,7 @@ export function injectRecordingFaults(
   const width = channels.length;
   const values = Float32Array.from(recording.values);
   const labels = new Uint8Array(rows);
-  const deviations = deviationsOf(recording);
+  const deviations = deviationsOf(options.reference ?? recording);
   const moving = [...deviations.keys()].filter((c) => deviations[c]! > 0);
   const faults = moving.length === 0 ? [] : planFaults(rows, moving, random, { ...DEFAULTS, ...options });
   for (const fault of faults) {
@@ -78,7 +80,7 @@ function planFaults(
   rows: number,
   moving: readonly number[],
   random: () => number,
-  options: RecordingFaultOptions,
+  options: Omit<RecordingFaultOptions, 'reference'>,
 ): RecordingFault[] {
   const { smallest, largest, share } = options;
   // A third of a short recording at most is one fault.

@@ -1,6 +1,6 @@
 import { WindowBuilder, windowSpecOf } from '@drover/detection';
 import { openDetector, refuseNoNumbers } from '../detector-session.ts';
-import type { DetectorShape } from '../detector-session.ts';
+import type { DetectorShape, OpenDetector } from '../detector-session.ts';
 import { channelsOf } from '../window-set.ts';
 import type { Recording, WindowRows } from '../window-set.ts';
 
@@ -30,53 +30,74 @@ export async function scoreRecording(
   shape: DetectorShape,
   signal?: AbortSignal,
 ): Promise<RecordingScores> {
-  const { rows, values, timesMs } = recording;
-  const channels = channelsOf([recording]);
-  const width = channels.length;
-  const { session, signature } = await openDetector(model, shape, channels);
+  const [scored] = await scoreRecordings(model, [recording], shape, signal);
+  return scored!;
+}
+
+/** The same for several recordings with the same channels; each starts from empty state. */
+export async function scoreRecordings(
+  model: Uint8Array,
+  recordings: readonly Recording[],
+  shape: DetectorShape,
+  signal?: AbortSignal,
+): Promise<RecordingScores[]> {
+  if (recordings.length === 0) return [];
+  const detector = await openDetector(model, shape, channelsOf(recordings));
   try {
-    const { batch, signals } = session;
-    const builder = new WindowBuilder(windowSpecOf(signature, session.contract.mask));
-    const size = signature.window * width;
-    const ends: number[] = [];
-    const restarts: number[] = [];
-    const scores: number[] = [];
-    const acted: boolean[] = [];
-    const flush = async (): Promise<void> => {
-      if (acted.length === 0) return;
-      await session.run();
-      refuseNoNumbers(session.score.subarray(0, acted.length * signals));
-      for (const [slot, counts] of acted.entries()) {
-        if (!counts) continue;
-        for (let s = 0; s < signals; s += 1) scores.push(session.score[slot * signals + s]!);
-      }
-      acted.length = 0;
-    };
-    for (let row = 0; row < rows; row += 1) {
-      if (row % ROWS_PER_CHECK === 0) signal?.throwIfAborted();
-      const step = builder.push(timesMs?.[row] ?? (row * 1_000) / shape.rateHz, values, row * width);
-      if (builder.restarted) {
-        restarts.push(row);
-        // With state, a batch is one window: nothing waits in it.
-        if (signature.stateReset === 'gap') session.resetState();
-      }
-      if (step === 'none') continue;
-      const slot = acted.length;
-      builder.copyWindow(session.window, slot * size);
-      if (session.mask !== undefined) builder.copyMask(session.mask, slot * size);
-      if (session.time !== undefined) builder.copyTimes(session.time, slot * signature.window);
-      acted.push(step === 'ready');
-      if (step === 'ready') ends.push(row);
-      if (acted.length === batch) await flush();
-    }
-    await flush();
-    return {
-      ends: Int32Array.from(ends),
-      restarts: Int32Array.from(restarts),
-      scores: Float32Array.from(scores),
-      signals,
-    };
+    const scored: RecordingScores[] = [];
+    for (const recording of recordings) scored.push(await scoreWith(detector, recording, signal));
+    return scored;
   } finally {
-    await session.release();
+    await detector.session.release();
   }
+}
+
+async function scoreWith(
+  { session, signature }: OpenDetector,
+  { rows, values, timesMs, channels: { length: width } }: Recording,
+  signal: AbortSignal | undefined,
+): Promise<RecordingScores> {
+  const { batch, signals } = session;
+  const builder = new WindowBuilder(windowSpecOf(signature, session.contract.mask));
+  const size = signature.window * width;
+  const ends: number[] = [];
+  const restarts: number[] = [];
+  const scores: number[] = [];
+  /** Of the windows that wait for their run: whether they are acted on. */
+  const waiting: boolean[] = [];
+  const flush = async (): Promise<void> => {
+    if (waiting.length === 0) return;
+    await session.run();
+    refuseNoNumbers(session.score.subarray(0, waiting.length * signals));
+    for (const [slot, counts] of waiting.entries()) {
+      if (!counts) continue;
+      for (let s = 0; s < signals; s += 1) scores.push(session.score[slot * signals + s]!);
+    }
+    waiting.length = 0;
+  };
+  session.resetState();
+  for (let row = 0; row < rows; row += 1) {
+    if (row % ROWS_PER_CHECK === 0) signal?.throwIfAborted();
+    const step = builder.push(timesMs?.[row] ?? (row * 1_000) / signature.rateHz, values, row * width);
+    if (builder.restarted) {
+      restarts.push(row);
+      // With state, a batch is one window: nothing waits in it.
+      if (signature.stateReset === 'gap') session.resetState();
+    }
+    if (step === 'none') continue;
+    const slot = waiting.length;
+    builder.copyWindow(session.window, slot * size);
+    if (session.mask !== undefined) builder.copyMask(session.mask, slot * size);
+    if (session.time !== undefined) builder.copyTimes(session.time, slot * signature.window);
+    waiting.push(step === 'ready');
+    if (step === 'ready') ends.push(row);
+    if (waiting.length === batch) await flush();
+  }
+  await flush();
+  return {
+    ends: Int32Array.from(ends),
+    restarts: Int32Array.from(restarts),
+    scores: Float32Array.from(scores),
+    signals,
+  };
 }

@@ -12,6 +12,9 @@ const WANTED_ROWS = 2_000;
 const WANTED_FAULTS = 24;
 /** … or this many copies. */
 const MOST_COPIES = 40;
+/** Sizes of faults, deviations: from what nobody sees to what nobody misses, so that decisions of either kind are compared. */
+const SMALLEST = 1;
+const LARGEST = 10;
 
 /** Rows that a model may be trained on, and rows after them that it has not seen. */
 export interface HoldOut {
@@ -49,7 +52,7 @@ export function faultyHoldOuts(
       const held = injectRecordingFaults(
         recordingRows(recording, [from, Math.min(recording.rows, from + mostRows)]),
         random,
-        { lengths: [8, 64], lead: 16 },
+        { smallest: SMALLEST, largest: LARGEST, lengths: [8, 64], lead: 16, reference: recording },
       );
       if (held.faults.length === 0) continue;
       items.push(joined(lead, held));

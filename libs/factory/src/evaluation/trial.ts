@@ -13,7 +13,7 @@ import type { EventCounts, Interval, PolicySpec, ScoredSeries } from '@drover/de
 import type { DetectorShape } from '../detector-session.ts';
 import { firstCountedRow, replayPolicy } from './replay.ts';
 import type { EvaluationRecording, Replay } from './replay.ts';
-import { scoreRecording } from './score-recording.ts';
+import { scoreRecordings } from './score-recording.ts';
 
 /** What a release's variants are measured on, all on the same. */
 export interface Trial {
@@ -46,13 +46,13 @@ export async function answersOf(
   { items, probes }: Trial,
   signal?: AbortSignal,
 ): Promise<TrialAnswers> {
-  const answers: Answer[] = [];
-  for (const item of [...items, ...probes]) {
-    const scored = await scoreRecording(bytes, item.recording, shape, signal);
-    const replayed = replayPolicy(scored, item.recording.rows, policy, item.fromRow);
-    answers.push({ ...replayed, from: firstCountedRow(scored, item) });
-  }
-  return answers;
+  const all = [...items, ...probes];
+  const recordings = all.map(({ recording }) => recording);
+  const scored = await scoreRecordings(bytes, recordings, shape, signal);
+  return all.map((item, i) => ({
+    ...replayPolicy(scored[i]!, item.recording.rows, policy, item.fromRow),
+    from: firstCountedRow(scored[i]!, item),
+  }));
 }
 
 /**

@@ -105,7 +105,7 @@ async function makeAll({
       leftOut.push('There is no int8 variant: there is no calibration data to choose its ranges on.');
       continue;
     }
-    const context = { source: prepared, calibration, training: prepared.training, seed, signal, onProgress };
+    const context = { source: prepared, calibration, seed, signal, onProgress };
     const result = await makeVariants(planned, context, fp32);
     made.push(...result.made);
     if (result.leftOut !== undefined) leftOut.push(result.leftOut);

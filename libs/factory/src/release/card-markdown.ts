@@ -11,7 +11,7 @@ export function cardToMarkdown(card: ModelCard): string {
     `Family \`${family}\`, made ${createdAt}, seed ${seed}.`,
     ...(choice.length === 0 ? [] : ['## Why this family', list(choice)]),
     '## What it reads',
-    `Windows of ${signature.window} samples at ${number(signature.rateHz)} Hz, one every ${plural(signature.stride, 'sample')}; a gap ` +
+    `Windows of ${plural(signature.window, 'sample')} at ${number(signature.rateHz)} Hz, one every ${plural(signature.stride, 'sample')}; a gap ` +
       `of more than ${duration(signature.maxGapMs)} starts it anew. ${warmUp(signature.warmup)}`,
     table(
       ['channel', 'unit', 'kind'],

@@ -5,7 +5,7 @@ import type { TrainedDetector } from '../detector.ts';
 import { scoreWindows } from '../detector-session.ts';
 import type { DetectorShape } from '../detector-session.ts';
 import { replayPolicy } from '../evaluation/replay.ts';
-import { scoreRecording } from '../evaluation/score-recording.ts';
+import { scoreRecordings } from '../evaluation/score-recording.ts';
 import { quantile } from '../quantile.ts';
 import { hasState } from './graph-state.ts';
 import { recordingRows, selectWindows } from '../window-set.ts';
@@ -69,14 +69,15 @@ export async function normalScoresOf(
       Math.max(...score.subarray(n * signals, (n + 1) * signals)),
     );
   }
-  const compared: number[] = [];
-  for (const recording of recordings) {
-    // The end: a model with state has found its feet by then.
-    const rows = recordingRows(recording, [Math.max(0, recording.rows - MOST_NORMAL_ROWS), recording.rows]);
-    const scored = await scoreRecording(bytes, rows, shapeOf(detector), signal);
-    const replay = replayPolicy(scored, rows.rows, policy);
-    for (const row of scored.ends) compared.push(replay.compared[row]!);
-  }
+  // The end: a model with state has found its feet by then.
+  const last = recordings.map((recording) =>
+    recordingRows(recording, [Math.max(0, recording.rows - MOST_NORMAL_ROWS), recording.rows]),
+  );
+  const scored = await scoreRecordings(bytes, last, shapeOf(detector), signal);
+  const compared = scored.flatMap((scores, i) => {
+    const replay = replayPolicy(scores, last[i]!.rows, policy);
+    return Array.from(scores.ends, (row) => replay.compared[row]!);
+  });
   return Float64Array.from(compared);
 }
 

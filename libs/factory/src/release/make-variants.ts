@@ -6,25 +6,25 @@ import { quantizeInt8Dynamic } from '../compression/quantize-int8-dynamic.ts';
 import { quantizeInt8 } from '../compression/quantize-int8.ts';
 import { sparsify } from '../compression/sparsify.ts';
 import { toFp16 } from '../compression/to-fp16.ts';
-import type { TrainingData } from '../detector.ts';
+import type { TrainedDetector } from '../detector.ts';
 import { InvalidTrainingOptionsError, UnsupportedGraphError } from '../errors.ts';
 import { injectFaults } from '../evaluation/synthetic-faults.ts';
 import { concatWindows, thinned } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
+import { distil } from '../neural/distil.ts';
+import { pruneStructured } from '../neural/prune-structured.ts';
 import { matchedPolicy, normalScoresOf, normalWindowsOf } from './made-variant.ts';
 import type { MadeVariant, VariantSource } from './made-variant.ts';
 import type { PlannedKind } from './variant-kinds.ts';
 
 const CALIBRATION_WINDOWS = 512;
-/** Half of the weights: what halves the size hardly changes the scores. */
-export const SPARSE_SHARE = 0.5;
+/** Of the weights that become zero, and of the neurons that go. */
+const SHARE = 0.5;
 
 export interface MakingContext {
   readonly source: VariantSource;
   /** What the ranges of activations are chosen on. */
   readonly calibration: WindowSet;
-  /** For what has to be trained again; nothing where the model was brought along. */
-  readonly training?: TrainingData | undefined;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress: (fraction: number, loss?: number) => void;
@@ -55,7 +55,7 @@ async function derived(
   { source, signal }: MakingContext,
   from: MadeVariant,
   model: ValidModel,
-  what: Pick<MadeVariant, 'name' | 'kind' | 'precision' | 'size' | 'ranges'>,
+  what: Pick<MadeVariant, 'name' | 'kind' | 'precision' | 'size' | 'ranges' | 'alone'>,
 ): Promise<MadeVariant> {
   const bytes = encodeModel(model);
   const normalScores = await normalScoresOf(bytes, from.policy, source, signal);
@@ -66,7 +66,7 @@ async function derived(
 async function int8Of(
   context: MakingContext,
   from: MadeVariant,
-  what: Pick<MadeVariant, 'name' | 'kind' | 'size'>,
+  what: Pick<MadeVariant, 'name' | 'kind' | 'size' | 'alone'>,
 ): Promise<MadeVariant> {
   const { model, report } = await quantizeInt8(from.model, context.calibration);
   return derived(context, from, model, { ...what, precision: 'int8', ranges: report.ranges });
@@ -79,17 +79,55 @@ function rewriting(kind: VariantKind & Precision, rewrite: (model: ValidModel) =
   ];
 }
 
-const MAKERS: Partial<Record<VariantKind, Maker>> = {
+/** Another network than the trained one, with the scale and threshold that it was trained with. */
+async function trained(
+  { source, signal }: MakingContext,
+  { graph, policy }: TrainedDetector,
+  what: Pick<MadeVariant, 'name' | 'kind' | 'size' | 'alone'>,
+): Promise<MadeVariant> {
+  const bytes = encodeModel(graph);
+  const normalScores = await normalScoresOf(bytes, policy, source, signal);
+  return { ...what, precision: 'fp32', model: graph, bytes, policy, normalScores };
+}
+
+/** A smaller network as it is, and in int8 where it has something to quantise. */
+async function withInt8(context: MakingContext, small: MadeVariant): Promise<MadeVariant[]> {
+  const { name, kind, size, alone } = small;
+  const what = { name: `${name}-int8`, kind, size, ...(alone === undefined ? {} : { alone }) };
+  try {
+    return [small, await int8Of(context, small, what)];
+  } catch (error) {
+    if (error instanceof UnsupportedGraphError) return [small];
+    throw error;
+  }
+}
+
+const MAKERS: Record<Exclude<VariantKind, 'fp32'>, Maker> = {
   fp16: rewriting('fp16', toFp16),
   int8: async (context, fp32) => [await int8Of(context, fp32, { name: 'int8', kind: 'int8', size: 'full' })],
   'int8-dynamic': rewriting('int8-dynamic', quantizeInt8Dynamic),
   int4: rewriting('int4', (model) => quantizeInt4(model)),
   sparse: async (context, fp32) => {
-    const size = `sparse-${Math.round(100 * SPARSE_SHARE)}`;
-    const model = sparsify(fp32.model, SPARSE_SHARE);
-    return [await derived(context, fp32, model, { name: size, kind: 'sparse', precision: 'fp32', size })];
+    const size = sizeClass('sparse');
+    const what = { name: size, kind: 'sparse', precision: 'fp32', size } as const;
+    return [await derived(context, fp32, sparsify(fp32.model, SHARE), what)];
+  },
+  pruned: async (context) => {
+    const size = sizeClass('pruned');
+    const detector = await pruneStructured(context.source.detector, SHARE, context);
+    return withInt8(context, await trained(context, detector, { name: size, kind: 'pruned', size }));
+  },
+  distilled: async (context) => {
+    const { student, alone } = await distil(context.source.detector, context);
+    const rival = { bytes: encodeModel(alone.graph), policy: alone.policy };
+    const what = { name: 'student', kind: 'distilled', size: 'student', alone: rival } as const;
+    return withInt8(context, await trained(context, student, what));
   },
 };
+
+function sizeClass(kind: 'sparse' | 'pruned'): string {
+  return `${kind}-${Math.round(100 * SHARE)}`;
+}
 
 /**
  * Makes variants of one kind.
@@ -102,10 +140,9 @@ export async function makeVariants(
   context: MakingContext,
   fp32: MadeVariant,
 ): Promise<{ readonly made: readonly MadeVariant[]; readonly leftOut?: string }> {
-  const maker = MAKERS[kind];
-  if (maker === undefined) return { made: [], leftOut: `${kind} variants cannot be made.` };
+  if (kind === 'fp32') return { made: [] };
   try {
-    return { made: await maker(context, fp32) };
+    return { made: await MAKERS[kind](context, fp32) };
   } catch (error) {
     if (!(error instanceof UnsupportedGraphError)) throw error;
     if (asked) {

@@ -24,7 +24,7 @@ export function limitsOf(
     );
   }
   limits.push(
-    `Made for a rate of ${rounded(shape.rateHz)} Hz and windows of ${shape.window} samples: at another rate the same model sees ` +
+    `Made for a rate of ${rounded(shape.rateHz)} Hz and windows of ${shape.window} ${shape.window === 1 ? 'sample' : 'samples'}: at another rate the same model sees ` +
       'another machine.',
   );
   if (warmup > 0) limits.push(`Silent for the first ${warmup} windows after a start.`);

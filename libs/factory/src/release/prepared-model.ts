@@ -1,13 +1,10 @@
 import type { Channel, ModelCard } from '@drover/contracts';
 import type { Trial } from '../evaluation/trial.ts';
-import type { TrainingData } from '../detector.ts';
 import type { VariantSource } from './made-variant.ts';
 
 /** A model and all that its variants are made and measured with; where it came from is behind it. */
 export interface PreparedModel extends VariantSource {
   readonly channels: readonly Channel[];
-  /** For pruning and distillation; nothing for a model that was brought along. */
-  readonly training?: TrainingData;
   /** False where there is no normal operation to calibrate with: only what needs no data can be made. */
   readonly calibrated: boolean;
   readonly trial: Trial;

@@ -1,7 +1,9 @@
 import type { ModelCard } from '@drover/contracts';
+import { intervalsOf } from '@drover/detection';
 import type { DetectorShape } from '../detector-session.ts';
 import { boundedItems, faultyHoldOuts } from '../evaluation/trial-data.ts';
 import type { HoldOut } from '../evaluation/trial-data.ts';
+import type { EvaluationRecording } from '../evaluation/replay.ts';
 import type { Trial } from '../evaluation/trial.ts';
 import type { NamedEvaluation } from './release-options.ts';
 import { nameOf } from './prepared-model.ts';
@@ -77,10 +79,14 @@ export function releaseTrial(
       labelledShare: items.reduce((sum, item) => sum + shareOf(item.recording.labels, item.fromRow), 0) / items.length,
     })),
     limits: [
-      'Measured on synthetic faults only (steps, ramps, spikes, frozen, noisy and detached channels of 1 to 6 deviations): ' +
+      `Measured on ${countOf(items)} synthetic faults only (steps, ramps, spikes, frozen, noisy and detached channels, 1 to 10 deviations): ` +
         'good for comparing variants, no promise for the faults of a real machine.',
     ],
   };
+}
+
+function countOf(items: readonly EvaluationRecording[]): number {
+  return items.reduce((sum, { recording }) => sum + intervalsOf(recording.labels, recording.labels).length, 0);
 }
 
 function shareOf(labels: Uint8Array, from = 0): number {

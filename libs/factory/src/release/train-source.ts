@@ -76,7 +76,6 @@ export async function trainSource(
       kind: 'numeric',
       resampling: 'last',
     })),
-    training: { ...data, window: detector.shape.window },
     calibrated: true,
     trial: made.trial,
     data: {
