@@ -5,9 +5,17 @@ import { mahalanobis } from './mahalanobis/train-mahalanobis.ts';
 import { conv } from './neural/conv.ts';
 import { denseAe } from './neural/dense-ae.ts';
 import { pca } from './pca/train-pca.ts';
+import { vectorAutoregression } from './var/train-var.ts';
 
 /** Every family, in the order in which they are shown. */
-export const FAMILIES: Readonly<Record<string, Family>> = { pca, mahalanobis, adaptive, 'dense-ae': denseAe, conv };
+export const FAMILIES: Readonly<Record<string, Family>> = {
+  pca,
+  mahalanobis,
+  var: vectorAutoregression,
+  adaptive,
+  'dense-ae': denseAe,
+  conv,
+};
 
 /** A model family and its hyperparameters; what is left out is the family's default. */
 export interface FamilySpec {

@@ -23,7 +23,7 @@ export function buildAdaptiveGraph(model: AdaptiveModel): ValidModel {
   const channels = scale.center.length;
   const { features } = whitening;
   const graph = new GraphBuilder('adaptive-baselines');
-  const smooth = addSmoothing(graph, addScaledInput(graph, model), model);
+  const smooth = addSmoothing(graph, addScaledInput(graph, model), channels, rates);
   const baseline = graph.input('state.baseline', DataType.FLOAT, [1, features]);
   const e = graph.node('Sub', [smooth, baseline]);
   const y = addWhitening(graph, e, whitening, 1 / unit);

@@ -1,7 +1,7 @@
 import type { Family, TrainedDetector, TrainingContext, TrainingData } from '../detector.ts';
 import { InvalidTrainingOptionsError } from '../errors.ts';
 import { blocksOf, bulkOf } from '../held-out.ts';
-import { fitScale, smoothRows } from '../mahalanobis/smoothing.ts';
+import { fitScale, scaleRows, smoothRows } from '../mahalanobis/smoothing.ts';
 import type { ChannelScale } from '../mahalanobis/smoothing.ts';
 import { newestOf, refuseStill, shapeOf, trainingRows } from '../mahalanobis/training-rows.ts';
 import type { TrainingRows } from '../mahalanobis/training-rows.ts';
@@ -48,8 +48,8 @@ export const DEFAULT_ADAPTIVE_OPTIONS: AdaptiveOptions = {
   limit: 10,
   folds: 4,
   unitQuantile: 0.95,
-  margin: 1.7,
-  releaseRatio: 0.7,
+  margin: 1.5,
+  releaseRatio: 0.75,
   minLength: 2,
   maxContamination: 0.2,
   maxRows: 8_000,
@@ -150,7 +150,7 @@ function fitRobustly(rows: TrainingRows, following: Following, options: Adaptive
   for (let pass = 1; ; pass += 1) {
     const scale = fitScale(rows, normal);
     refuseStill(scale.inverse);
-    const smooth = smoothRows(rows, scale, options.rates);
+    const smooth = smoothRows(scaleRows(rows, scale), rows.starts, options.rates);
     const e = deviationsFromBaseline(smooth, features, following, known?.inverse ?? null, rows.starts);
     const widening = driftOf(e, features, { use: normal, starts: rows.starts }, options.drift);
     const smallest = smallestScales(e, features, normal);

@@ -43,7 +43,7 @@ export function buildMahalanobisGraph(model: MahalanobisModel): ValidModel {
   const { mean, whitening, unit } = model;
   const channels = mean.length;
   const graph = new GraphBuilder('smoothed-mahalanobis');
-  const smooth = addSmoothing(graph, addScaledInput(graph, model), model);
+  const smooth = addSmoothing(graph, addScaledInput(graph, model), channels, model.rates);
   const e = graph.node('Sub', [smooth, graph.initializer('mean', float32(mean, [1, channels]))]);
   const y = addWhitening(graph, e, whitening, 1 / (unit * Math.sqrt(channels)));
   const axis = graph.initializer('channel_axis', int64([1]));

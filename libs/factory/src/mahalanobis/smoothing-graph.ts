@@ -12,11 +12,6 @@ export interface SmoothingInput {
   readonly rates: readonly number[];
 }
 
-/** The value's `channels` repeated for each of the rates. */
-export function perRate(values: Float64Array, rates: readonly number[]): Float64Array {
-  return Float64Array.from({ length: values.length * rates.length }, (_, i) => values[i % values.length]!);
-}
-
 /**
  * Adds `window` and the scaled mean of its newest samples, [1, C].
  *
@@ -45,12 +40,12 @@ export function addScaledInput(graph: GraphBuilder, { window, newest, scale }: S
  * @param scaled `[1, C]`
  * @returns name of the means after this row, [1, K × C]
  */
-export function addSmoothing(graph: GraphBuilder, scaled: string, { scale, rates }: SmoothingInput): string {
-  const features = rates.length * scale.center.length;
+export function addSmoothing(graph: GraphBuilder, scaled: string, channels: number, rates: readonly number[]): string {
+  const features = rates.length * channels;
   const before = graph.input('state.ewma', DataType.FLOAT, [1, features]);
   const filled = graph.input('state.filled', DataType.FLOAT, [1, 1]);
   const one = graph.initializer('one', float32([1], [1, 1]));
-  const weights = Float64Array.from({ length: features }, (_, i) => rates[Math.floor(i / scale.center.length)]!);
+  const weights = Float64Array.from({ length: features }, (_, i) => rates[Math.floor(i / channels)]!);
   const rate = graph.initializer('rate', float32(weights, [1, features]));
   const rest = graph.initializer(
     'rest',
@@ -72,12 +67,7 @@ export function addSmoothing(graph: GraphBuilder, scaled: string, { scale, rates
   const step = graph.node('Clip', [graph.node('Sub', [repeated, before]), low, high]);
   const empty = graph.node('Sub', [one, filled]);
   const weight = graph.node('Add', [rate, graph.node('Mul', [rest, empty])]);
-  const after = graph.node(
-    'Add',
-    [before, graph.node('Mul', [weight, step])],
-    {},
-    { outputs: ['state.ewma.next'] },
-  );
+  const after = graph.node('Add', [before, graph.node('Mul', [weight, step])], {}, { outputs: ['state.ewma.next'] });
   graph.node('Max', [filled, one], {}, { outputs: ['state.filled.next'] });
   graph.output('state.ewma.next', DataType.FLOAT, [1, features]);
   graph.output('state.filled.next', DataType.FLOAT, [1, 1]);

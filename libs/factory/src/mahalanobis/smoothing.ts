@@ -41,26 +41,33 @@ export function fitScale({ values, count, channels }: TrainingRows, use: readonl
   return { center, inverse };
 }
 
+/** Rows free of units, `[N, C]`. */
+export function scaleRows({ values, channels }: TrainingRows, { center, inverse }: ChannelScale): Float64Array {
+  return values.map((value, at) => (value - center[at % channels]!) * inverse[at % channels]!);
+}
+
 /**
- * Exponentially weighted means of the scaled channels, one after another per rate: `[N, K × C]`, first all channels by the
+ * Exponentially weighted means of scaled channels, one after another per rate: `[N, K × C]`, first all channels by the
  * first rate. The first row of a stretch is its own mean. One step moves a mean by no more than the rate × LARGEST_STEP, so
  * that a wild value is soon forgotten.
  *
  * Source: S. Roberts, "Control chart tests based on geometric moving averages", Technometrics 1, 1959.
  *
+ * @param scaled `[N, C]`
+ * @param starts `[N]`: 1 where a stretch begins
  * @param rates K weights of the newest row, in (0, 1]
  */
-export function smoothRows(rows: TrainingRows, { center, inverse }: ChannelScale, rates: readonly number[]): Float64Array {
-  const { values, count, channels, starts } = rows;
+export function smoothRows(scaled: Float64Array, starts: Uint8Array, rates: readonly number[]): Float64Array {
+  const count = starts.length;
+  const channels = scaled.length / count;
   const features = rates.length * channels;
   const smooth = new Float64Array(count * features);
   for (let n = 0; n < count; n += 1) {
     for (const [k, rate] of rates.entries()) {
       for (let c = 0; c < channels; c += 1) {
         const at = n * features + k * channels + c;
-        const value = (values[n * channels + c]! - center[c]!) * inverse[c]!;
         const before = starts[n] === 1 ? 0 : smooth[at - features]!;
-        const step = Math.min(LARGEST_STEP, Math.max(-LARGEST_STEP, value - before));
+        const step = Math.min(LARGEST_STEP, Math.max(-LARGEST_STEP, scaled[n * channels + c]! - before));
         smooth[at] = before + (starts[n] === 1 ? 1 : rate) * step;
       }
     }

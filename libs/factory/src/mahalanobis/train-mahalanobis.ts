@@ -4,7 +4,7 @@ import { blocksOf, bulkOf } from '../held-out.ts';
 import { quantile } from '../quantile.ts';
 import { buildMahalanobisGraph, distances } from './mahalanobis-graph.ts';
 import type { MahalanobisModel } from './mahalanobis-graph.ts';
-import { fitScale, smoothRows } from './smoothing.ts';
+import { fitScale, scaleRows, smoothRows } from './smoothing.ts';
 import type { ChannelScale } from './smoothing.ts';
 import { newestOf, refuseStill, shapeOf, trainingRows } from './training-rows.ts';
 import type { TrainingRows } from './training-rows.ts';
@@ -138,30 +138,34 @@ interface Fit {
 }
 
 function fitRobustly(rows: TrainingRows, options: MahalanobisOptions): Fit {
-  let normal: readonly boolean[] = Array.from({ length: rows.count }, () => true);
+  const { channels, count, starts } = rows;
+  let normal: readonly boolean[] = Array.from({ length: count }, () => true);
   for (let pass = 1; ; pass += 1) {
     const scale = fitScale(rows, normal);
     refuseStill(scale.inverse);
-    const smooth = smoothRows(rows, scale, [options.rate]);
-    const widening = driftOf(smooth, rows.channels, { use: normal, starts: rows.starts }, options.drift);
-    const smallest = smallestScales(smooth, rows.channels, normal);
-    const fitOn = (moments: Moments): { mean: Float64Array; whitening: Whitening } => {
-      const { mean, centered } = centeredMoments(moments);
-      return { mean, whitening: fitWhitening(centered, widening, smallest, options) };
-    };
-    const blocks = blocksOf(rows.count, options.folds);
-    const parts = blocks.map((block) => momentsOf(smooth, rows.channels, block, normal));
+    const smooth = smoothRows(scaleRows(rows, scale), starts, [options.rate]);
+    const smallest = smallestScales(smooth, channels, normal);
+    const blocks = blocksOf(count, options.folds);
+    const parts = blocks.map((block) => momentsOf(smooth, channels, block, normal));
     const all = parts.reduce((sum, part) => addMoments(sum, part));
-    const heldOut = new Float64Array(rows.count);
+    const fitOn = (moments: Moments, use: readonly boolean[]): Pick<Fit, 'mean' | 'whitening' | 'widening'> => {
+      const { mean, centered } = centeredMoments(moments);
+      // Effective samples are counted as if there were as many rows as in the whole training.
+      const widening = driftOf(smooth, channels, { use, starts }, (options.drift * moments.count) / all.count);
+      return { mean, widening, whitening: fitWhitening(centered, widening, smallest, options) };
+    };
+    const heldOut = new Float64Array(count);
     for (const [k, block] of blocks.entries()) {
       const others = addMoments(all, parts[k]!, -1);
       // A block may hold all that is normal: then it is its own judge.
-      const { mean, whitening } = fitOn(others.count >= rows.count / 4 ? others : all);
+      const fair = others.count >= count / 4;
+      const use = fair ? normal.map((flag, n) => flag && (n < block[0] || n >= block[1])) : normal;
+      const { mean, whitening } = fitOn(fair ? others : all, use);
       heldOut.set(distances(smooth, block, mean, whitening), block[0]);
     }
     const next = bulkOf(heldOut, normal, options.maxContamination);
     if (pass === MOST_PASSES || next.every((flag, n) => flag === normal[n])) {
-      return { scale, ...fitOn(all), widening, heldOut, normal };
+      return { scale, ...fitOn(all, normal), heldOut, normal };
     }
     normal = next;
   }
@@ -171,9 +175,7 @@ function fitRobustly(rows: TrainingRows, options: MahalanobisOptions): Fit {
 function centeredMoments({ count, sum, scatter }: Moments): { mean: Float64Array; centered: Moments } {
   const mean = sum.map((value) => value / count);
   const features = mean.length;
-  const about = scatter.map(
-    (value, at) => value - count * mean[Math.floor(at / features)]! * mean[at % features]!,
-  );
+  const about = scatter.map((value, at) => value - count * mean[Math.floor(at / features)]! * mean[at % features]!);
   for (let i = 0; i < features; i += 1) about[i * features + i] = Math.max(0, about[i * features + i]!);
   return { mean, centered: { count, sum, scatter: about } };
 }
