@@ -52,11 +52,11 @@ export function tierOf(profile: Pick<HardwareProfile, 'board' | 'arch' | 'memory
 export const TIER_PRECISION_ORDER: Record<Tier, readonly Precision[]> = {
   'jetson-orin': ['fp16', 'fp32', 'int8'],
   'jetson-nano': ['fp16', 'fp32', 'int8'],
-  'pi-5': ['int8', 'fp32'],
-  'pi-4': ['int8', 'fp32'],
-  'pi-zero-2': ['int8', 'int4', 'fp32'],
-  'generic-x64': ['fp32', 'int8'],
-  'generic-arm64': ['int8', 'fp32'],
+  'pi-5': ['int8', 'int8-dynamic', 'fp32', 'int4'],
+  'pi-4': ['int8', 'int8-dynamic', 'fp32', 'int4'],
+  'pi-zero-2': ['int8', 'int4', 'int8-dynamic', 'fp32'],
+  'generic-x64': ['fp32', 'int8', 'int8-dynamic', 'int4'],
+  'generic-arm64': ['int8', 'int8-dynamic', 'fp32', 'int4'],
   mcu: ['int8', 'int4'],
 };
 

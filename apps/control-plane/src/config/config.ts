@@ -147,6 +147,8 @@ export const queueConfigSchema = z.object({
     .optional(),
   /** How often the reconciler derives missing jobs from rows. */
   DROVER_RECONCILE_EVERY: durationBetween(50, DAY_MS).default(5_000),
+  /** Share of devices that measure all variants of a release though their tier has learned which one to take. */
+  DROVER_REMEASURE_SHARE: z.coerce.number().min(0).max(1).default(0.05),
   /** After a capture's duration, its samples are waited for this long. */
   DROVER_CAPTURE_GRACE: durationBetween(0, DAY_MS).default(60_000),
   /** Builds at the same time, per process. */

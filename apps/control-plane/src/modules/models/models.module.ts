@@ -5,6 +5,9 @@ import { ArtifactController } from './artifacts/artifact.controller.ts';
 import { ArtifactDelivery } from './artifacts/artifact-delivery.ts';
 import { ArtifactRepository } from './artifacts/artifact.repository.ts';
 import { ArtifactService } from './artifacts/artifact.service.ts';
+import { BenchmarkController } from './benchmarks/benchmark.controller.ts';
+import { BenchmarkRepository } from './benchmarks/benchmark.repository.ts';
+import { BenchmarkService } from './benchmarks/benchmark.service.ts';
 import { BuildInputs } from './builds/build-inputs.service.ts';
 import { BuildPublication } from './builds/build-publication.service.ts';
 import { BuildRunner } from './builds/build-runner.service.ts';
@@ -12,6 +15,7 @@ import { BuildController } from './builds/build.controller.ts';
 import { BuildProcessor } from './builds/build.processor.ts';
 import { BuildRepository } from './builds/build.repository.ts';
 import { BuildService } from './builds/build.service.ts';
+import { CandidateService } from './candidates/candidate.service.ts';
 import { CaptureAdvance } from './captures/capture-advance.service.ts';
 import { CaptureController } from './captures/capture.controller.ts';
 import { CaptureProcessor } from './captures/capture.processor.ts';
@@ -33,6 +37,7 @@ import { ReleaseService } from './releases/release.service.ts';
   controllers: [
     ModelController,
     ReleaseController,
+    BenchmarkController,
     BuildController,
     DatasetController,
     CaptureController,
@@ -44,12 +49,15 @@ import { ReleaseService } from './releases/release.service.ts';
     ArtifactService,
     ModelRepository,
     ModelService,
+    BenchmarkRepository,
+    BenchmarkService,
     BuildInputs,
     BuildProcessor,
     BuildPublication,
     BuildRepository,
     BuildRunner,
     BuildService,
+    CandidateService,
     CaptureAdvance,
     CaptureProcessor,
     CaptureRepository,
@@ -60,6 +68,6 @@ import { ReleaseService } from './releases/release.service.ts';
     ReleaseRepository,
     ReleaseService,
   ],
-  exports: [ReleaseRepository],
+  exports: [CandidateService, ReleaseRepository],
 })
 export class ModelsModule {}

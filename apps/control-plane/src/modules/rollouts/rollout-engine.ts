@@ -1,4 +1,4 @@
-import type { DesiredPipeline, Release, RolloutStatus, Tier } from '@drover/contracts';
+import type { DesiredPipeline, Release, RolloutStatus } from '@drover/contracts';
 import { Injectable } from '@nestjs/common';
 import { Database } from '../../platform/database/database.ts';
 import type { Transaction } from '../../platform/database/database.ts';
@@ -6,7 +6,7 @@ import { EventOutbox } from '../../platform/events/event-outbox.ts';
 import { Queues } from '../../platform/queue/queues.ts';
 import { ArtifactStore } from '../../platform/storage/artifact-store.ts';
 import { TwinService } from '../devices/twin.service.ts';
-import { candidatesFor } from '../models/candidates/candidate-plan.ts';
+import { CandidateService } from '../models/candidates/candidate.service.ts';
 import { ReleaseRepository } from '../models/releases/release.repository.ts';
 import { ExecutionRepository } from './execution.repository.ts';
 import type { Dispatchable, Restorable } from './execution.repository.ts';
@@ -38,6 +38,7 @@ export class RolloutEngine {
     private readonly rollouts: RolloutRepository,
     private readonly executions: ExecutionRepository,
     private readonly releases: ReleaseRepository,
+    private readonly candidates: CandidateService,
     private readonly twins: TwinService,
     private readonly artifacts: ArtifactStore,
     private readonly queues: Queues,
@@ -225,13 +226,9 @@ export class RolloutEngine {
     rollout: RolloutRow,
     taken: readonly Dispatchable[],
   ): Promise<Map<string, string[]>> {
-    const variants = await this.releases.offered(rollout.fleetId, rollout.releaseId, tx);
-    return new Map(
-      taken.map(({ id, tier, memoryBytes }) => [
-        id,
-        candidatesFor({ tier: tier as Tier, memoryBytes }, variants, rollout),
-      ]),
-    );
+    const { fleetId, releaseId } = rollout;
+    const offers = await this.candidates.offer(tx, fleetId, releaseId, rollout, taken);
+    return new Map(taken.map(({ id }, i) => [id, offers[i]!]));
   }
 
   /** Ends what can't be dispatched any more, though it could be when the rollout was created. @returns the others */

@@ -13,6 +13,8 @@ import { ArtifactStore } from '../../platform/storage/artifact-store.ts';
 import { DeviceSelection } from '../devices/device-selection.service.ts';
 import { PI_4, devicesOn } from '../devices/devices.fixture.ts';
 import { GroupRepository } from '../devices/group.repository.ts';
+import { BenchmarkRepository } from '../models/benchmarks/benchmark.repository.ts';
+import { CandidateService } from '../models/candidates/candidate.service.ts';
 import { ReleaseRepository } from '../models/releases/release.repository.ts';
 import { IngestRegistry } from '../telemetry/ingest/ingest-registry.ts';
 import { ExecutionReports } from './execution-reports.ts';
@@ -28,7 +30,10 @@ export type ReportInput = Partial<ExecutionReport> & Pick<ExecutionReport, 'stat
  * Rollouts on a database, put together without Nest and without workers: a test takes every step itself, so it decides what comes
  * before what. Jobs are added to a real queue that nobody reads.
  */
-export async function rolloutsOn({ database, listener, connectionString }: TestDatabase) {
+export async function rolloutsOn(
+  { database, listener, connectionString }: TestDatabase,
+  env: Readonly<Record<string, string>> = {},
+) {
   const dataDir = await mkdtemp(join(tmpdir(), 'drover-rollouts-'));
   const store = new ArtifactStore(dataDir);
   await store.start();
@@ -38,11 +43,22 @@ export async function rolloutsOn({ database, listener, connectionString }: TestD
   const rollouts = new RolloutRepository(database);
   const executions = new ExecutionRepository(database);
   const releases = new ReleaseRepository(database);
-  const engine = new RolloutEngine(database, rollouts, executions, releases, devices.twins, store, queues, events);
+  const config = new Config({ DROVER_DATA_DIR: dataDir, ...env });
+  const candidates = new CandidateService(config, releases, new BenchmarkRepository(database));
+  const engine = new RolloutEngine(
+    database,
+    rollouts,
+    executions,
+    releases,
+    candidates,
+    devices.twins,
+    store,
+    queues,
+    events,
+  );
   const selection = new DeviceSelection(new GroupRepository(database));
   const service = new RolloutService(database, rollouts, executions, releases, selection, engine, events);
   const reports = new ExecutionReports(new IngestRegistry(), executions, engine, events);
-  const config = new Config({ DROVER_DATA_DIR: dataDir });
   const reader = new EventReader(database);
   const processor = new RolloutProcessor(
     config,

@@ -42,15 +42,16 @@ export class ArtifactRepository {
 
   /**
    * Whether the device's desired state names the artifact: a manifest of one of its pipelines, or a variant of such a
-   * release. A device may read nothing else.
+   * release that keeps the compression contract. A device may read nothing else.
    */
   async isDesiredBy(fleet: string, device: string, digest: string): Promise<boolean> {
     const { rowCount } = await this.database.pool.query(
       `SELECT 1 FROM twins t CROSS JOIN LATERAL jsonb_each(t.desired->'pipelines') AS p
         WHERE t.fleet_id = $1 AND t.device_id = $2
           AND (p.value->'manifest'->>'digest' = $3
-               OR EXISTS (SELECT 1 FROM variant_artifacts v
-                           WHERE v.fleet_id = $1 AND v.release_id = p.value->>'release' AND v.digest = $3))
+               OR EXISTS (SELECT 1 FROM variant_artifacts a JOIN variants v
+                              ON v.fleet_id = a.fleet_id AND v.release_id = a.release_id AND v.name = a.variant
+                           WHERE a.fleet_id = $1 AND a.release_id = p.value->>'release' AND a.digest = $3 AND v.offered))
         LIMIT 1`,
       [fleet, device, digest],
     );

@@ -49,24 +49,20 @@ export class BuildPublication {
     });
     const card: ModelCard = modelCardSchema.parse({ ...built.card, model: named, release: numbered, createdAt });
     // Bytes before rows: a row always has its bytes. Bytes without a row are found again by their digest.
-    const stored = await Promise.all(built.artifacts.map((artifact) => this.store.putBytes(artifact.bytes)));
+    const stored = await Promise.all(
+      built.artifacts.map(async ({ bytes, encoding }) => ({
+        artifact: await this.store.putBytes(bytes),
+        mediaType: encoding === 'identity' ? MODEL_MEDIA_TYPE : ENCODED_MEDIA_TYPE,
+      })),
+    );
     const signed = await this.store.putBytes(
       canonicalBytes(signDocument('manifest', manifest, this.keys.signers('manifest'))),
     );
     const described = await this.store.putBytes(canonicalBytes(card));
-    const variants = variantRecords(manifest, card);
-    const encoded = new Set(
-      variants.flatMap(({ artifacts }) => artifacts.filter((a) => a.encoding !== 'identity').map((a) => a.digest)),
-    );
+    const variants = variantRecords(manifest, card, built.artifacts);
     await this.database.transaction(async (tx) => {
       if (!(await this.builds.end(tx, fleet, build.id, holder, { status: 'SUCCEEDED' }))) return;
-      for (const artifact of stored)
-        await this.artifacts.record(
-          tx,
-          fleet,
-          artifact,
-          encoded.has(artifact.digest) ? ENCODED_MEDIA_TYPE : MODEL_MEDIA_TYPE,
-        );
+      for (const { artifact, mediaType } of stored) await this.artifacts.record(tx, fleet, artifact, mediaType);
       await this.artifacts.record(tx, fleet, signed, MANIFEST_MEDIA_TYPE);
       await this.artifacts.record(tx, fleet, described, CARD_MEDIA_TYPE);
       await this.releases.ready(tx, fleet, release.id, {

@@ -96,9 +96,8 @@ export class CaptureAdvance {
       const stored = await this.store.put(csvOf(timeColumn, channels[i]!, samples), limit);
       files.push({ name: `${device}.csv`, stored });
     }
-    // Named, so that a channel called `anomaly` is not taken for a label. Where devices differ, the validation says so.
-    const same = channels.every((names) => names.join('\n') === channels[0]!.join('\n'));
-    return { files, options: { timestamp: timeColumn, ...(same ? { channels: channels[0]! } : {}) } };
+    // Channels are not named: one that is called `anomaly` is a label here as in any other file.
+    return { files, options: { timestamp: timeColumn } };
   }
 
   async #complete(capture: CaptureRow, files: readonly WrittenFile[], options: Dataset['options']): Promise<void> {

@@ -1,5 +1,5 @@
 import { api } from '@drover/contracts';
-import { Controller } from '@nestjs/common';
+import { Controller, Header } from '@nestjs/common';
 import type { Caller } from '../../../platform/http/caller.ts';
 import { Endpoint, TheCaller, ValidInput } from '../../../platform/http/endpoint.decorator.ts';
 import type { Input } from '../../../platform/http/endpoint.decorator.ts';
@@ -32,5 +32,11 @@ export class ReleaseController {
   @Endpoint(api.releases.card)
   card(@ValidInput() input: Input<typeof api.releases.card>, @TheCaller() caller: Caller) {
     return this.releases.card(caller.fleet, input.params.release!);
+  }
+
+  @Endpoint(api.releases.cardText)
+  @Header('content-type', 'text/markdown; charset=utf-8')
+  cardText(@ValidInput() input: Input<typeof api.releases.cardText>, @TheCaller() caller: Caller): Promise<string> {
+    return this.releases.cardText(caller.fleet, input.params.release!);
   }
 }

@@ -47,4 +47,12 @@ export class ReleaseService {
     if (digest === null) throw new ConflictError(`The release "${id}" has no model card: no build has finished it.`);
     return JSON.parse((await this.store.read(digest)).toString('utf8')) as ModelCard;
   }
+
+  /** As Markdown. */
+  async cardText(fleet: string, id: string): Promise<string> {
+    const card = await this.card(fleet, id);
+    // The factory brings an inference runtime along: loaded by who needs it, and not with the process.
+    const { cardToMarkdown } = await import('@drover/factory');
+    return cardToMarkdown(card);
+  }
 }

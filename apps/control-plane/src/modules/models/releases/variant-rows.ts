@@ -18,20 +18,25 @@ export interface VariantRecord {
   readonly artifacts: readonly Pick<ArtifactRef, 'role' | 'digest' | 'encoding'>[];
 }
 
-/** Those of the manifest first, in its order, then the refused ones of the card. Pure. */
+/**
+ * Those of the manifest first, in its order, then the refused ones of the card. Pure.
+ *
+ * @param artifacts every artifact of the release
+ */
 export function variantRecords(
   manifest: Pick<Manifest, 'variants'>,
   card: Pick<ModelCard, 'variants'>,
+  artifacts: readonly Pick<ArtifactRef, 'digest' | 'encoding'>[],
 ): VariantRecord[] {
   const described = new Map(card.variants.map((variant) => [variant.name, variant]));
   const offered = manifest.variants.map((variant): VariantRecord => {
-    const { name, precision, size, policy, metrics, providers, minMemoryBytes, artifacts } = variant;
+    const { name, precision, size, policy, metrics, providers, minMemoryBytes, artifacts: files } = variant;
     return {
       name,
       precision,
       size,
       digest: variantDigest(variant),
-      sizeBytes: artifacts.reduce((sum, artifact) => sum + artifact.sizeBytes, 0),
+      sizeBytes: files.reduce((sum, artifact) => sum + artifact.sizeBytes, 0),
       document: {
         policy,
         metrics,
@@ -41,9 +46,10 @@ export function variantRecords(
       offered: true,
       refusals: [],
       cost: variant.cost ?? described.get(name)?.cost ?? null,
-      artifacts: artifacts.map(({ role, digest, encoding }) => ({ role, digest, encoding })),
+      artifacts: files.map(({ role, digest, encoding }) => ({ role, digest, encoding })),
     };
   });
+  const encodings = new Map(artifacts.map(({ digest, encoding }) => [digest, encoding]));
   const names = new Set(offered.map(({ name }) => name));
   const refused = card.variants.filter(({ name }) => !names.has(name));
   return [
@@ -58,7 +64,7 @@ export function variantRecords(
       offered: false,
       refusals,
       cost,
-      artifacts: [{ role: 'model', digest, encoding: 'identity' }],
+      artifacts: [{ role: 'model', digest, encoding: encodings.get(digest) ?? 'identity' }],
     })),
   ];
 }

@@ -9,8 +9,18 @@ export class DeviceRecordRepository {
   async addBenchmarks(tx: Transaction, items: readonly IngestItem<BenchmarkMessage>[]): Promise<void> {
     await tx.benchmark.createMany({
       data: items.map(({ fleet, device, boot, message: { seq, benchmark } }) => {
-        const { release, at, ...rest } = benchmark;
-        return { bootId: boot, seq, fleetId: fleet, deviceId: device, releaseId: release, at: new Date(at), ...rest };
+        const { release, at, temperature, ...rest } = benchmark;
+        return {
+          bootId: boot,
+          seq,
+          fleetId: fleet,
+          deviceId: device,
+          releaseId: release,
+          at: new Date(at),
+          beforeC: temperature?.beforeC ?? null,
+          afterC: temperature?.afterC ?? null,
+          ...rest,
+        };
       }),
       skipDuplicates: true,
     });
