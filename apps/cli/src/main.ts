@@ -5,6 +5,7 @@ import { addArtifactCommands } from './artifact-commands.ts';
 import { demoCommand } from './demo/demo-command.ts';
 import { addEventsCommand } from './events-command.ts';
 import { backtestCommand } from './local/backtest-command.ts';
+import { factoryCommand } from './local/factory-command.ts';
 
 const VERSION = '0.1.0';
 
@@ -16,6 +17,7 @@ const program = new Command('drover')
 
 program.addCommand(demoCommand());
 program.addCommand(backtestCommand());
+program.addCommand(factoryCommand());
 for (const command of apiCommands()) {
   if (command.name() === 'artifacts') addArtifactCommands(command);
   if (command.name() === 'events') addEventsCommand(command);

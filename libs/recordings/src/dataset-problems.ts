@@ -84,7 +84,7 @@ function warningsOf(report: RecordingReport): string[] {
   warnings.push(...timeWarningsOf(report));
   if (gaps.count > 0) {
     warnings.push(
-      `${counts(gaps.count, 'gap')} in time, the longest ${seconds(gaps.longestMs)}: no window reaches over one.`,
+      `${counts(gaps.count, 'gap')} in time, the longest ${seconds(gaps.longestMs)}: after a long one, windows start anew.`,
     );
   }
   if (labelShare !== null && labelShare > LABEL_SHARE) {

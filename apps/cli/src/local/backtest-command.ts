@@ -1,8 +1,7 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { ScoreLines, backtestFile } from '@drover/factory';
 import type { BacktestDetector, FileBacktest, TrainRows } from '@drover/factory';
-import { findRecordings } from '@drover/recordings';
 import { CallerError, InvalidInputError } from '@drover/runtime';
 import type { FieldProblem } from '@drover/runtime';
 import { Command } from 'commander';
@@ -10,6 +9,7 @@ import { addConnectionOptions } from '../connection.ts';
 import type { ConnectionOptions } from '../connection.ts';
 import { formatTable } from '../table.ts';
 import { interruptible } from './interruption.ts';
+import { csvFiles } from './named-recordings.ts';
 import { addReadingOptions, positive, readingOf, wholeNumber } from './reading-flags.ts';
 import type { ReadingFlags } from './reading-flags.ts';
 import { releaseDetector } from './release-detector.ts';
@@ -89,7 +89,7 @@ export function backtestCommand(): Command {
 
 async function runBacktests(flags: Flags, signal: AbortSignal): Promise<void> {
   checkFlags(flags);
-  const inputs = await expanded(flags.input);
+  const inputs = await csvFiles(flags.input);
   const outputs = outputsFor(inputs, flags);
   const detector = flags.release === undefined ? undefined : await releaseDetector(flags.release, flags.variant, flags);
   const files: FileSummary[] = [];
@@ -127,18 +127,6 @@ function checkFlags(flags: Flags): void {
   ];
   const problem = problems.find(([wrong]) => wrong);
   if (problem !== undefined) throw new InvalidInputError(problem[1]);
-}
-
-/** @throws InvalidInputError */
-async function expanded(given: readonly string[]): Promise<string[]> {
-  const inputs: string[] = [];
-  for (const path of given) {
-    const known = await stat(path).catch(() => undefined);
-    if (known?.isDirectory()) inputs.push(...(await findRecordings(path)).map((found) => found.path));
-    else inputs.push(path);
-  }
-  if (inputs.length === 0) throw new InvalidInputError('There is no CSV file in the given folders.');
-  return inputs;
 }
 
 /** @throws InvalidInputError */

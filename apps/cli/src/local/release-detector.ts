@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { api, manifestSchema } from '@drover/contracts';
+import { api } from '@drover/contracts';
 import type { ArtifactRef, Variant } from '@drover/contracts';
 import type { BacktestDetector, ManifestDraft } from '@drover/factory';
 import { unpackModel } from '@drover/inference';
@@ -8,6 +8,12 @@ import { InvalidInputError } from '@drover/runtime';
 import { connect } from '../connection.ts';
 import type { ConnectionOptions } from '../connection.ts';
 import { InvalidReleaseError, readArtifact, readManifest, verifyDigest } from './release-folder.ts';
+
+/** A release's manifest, and how its artifacts are fetched. */
+interface OpenedRelease {
+  readonly manifest: ManifestDraft;
+  readonly fetchArtifact: (artifact: ArtifactRef) => Promise<Uint8Array>;
+}
 
 /**
  * One variant of a release as a detector, from a folder that `drover factory` wrote or from the control plane. Every digest is
@@ -22,9 +28,21 @@ export async function releaseDetector(
   wanted: string | undefined,
   connection: ConnectionOptions,
 ): Promise<BacktestDetector> {
+  return detectorOf(await openRelease(release, connection), wanted);
+}
+
+/** Names of the variants that a release offers. */
+export async function variantNames(release: string, connection: ConnectionOptions): Promise<string[]> {
+  return (await openRelease(release, connection)).manifest.variants.map(({ name }) => name);
+}
+
+async function openRelease(release: string, connection: ConnectionOptions): Promise<OpenedRelease> {
   const folder = await stat(release).catch(() => undefined);
   if (folder?.isDirectory()) {
-    return detectorOf(await readManifest(release), wanted, (artifact) => readArtifact(release, artifact));
+    return {
+      manifest: await readManifest(release),
+      fetchArtifact: (artifact) => readArtifact(release, artifact),
+    };
   }
   if (folder !== undefined || /[/\\.]/.test(release)) {
     throw new InvalidInputError(
@@ -33,18 +51,21 @@ export async function releaseDetector(
   }
   const client = connect(connection);
   const { payload } = await client.call(api.releases.manifest, { params: { release } });
-  return detectorOf(manifestSchema.parse(payload), wanted, async (artifact) => {
-    const bytes = await client.download(artifact.digest);
-    verifyDigest(bytes, artifact, `What the server sent for ${artifact.digest}`);
-    return bytes;
-  });
+  return {
+    manifest: payload,
+    fetchArtifact: async (artifact) => {
+      const bytes = await client.download(artifact.digest);
+      verifyDigest(bytes, artifact, `What the server sent for ${artifact.digest}`);
+      return bytes;
+    },
+  };
 }
 
 async function detectorOf(
-  { family, signature, variants }: ManifestDraft,
+  { manifest, fetchArtifact }: OpenedRelease,
   wanted: string | undefined,
-  fetchArtifact: (artifact: ArtifactRef) => Promise<Uint8Array>,
 ): Promise<BacktestDetector> {
+  const { family, signature, variants } = manifest;
   const variant = chosen(variants, wanted);
   const artifact = variant.artifacts.find(({ role }) => role === 'model');
   if (artifact === undefined) throw new InvalidReleaseError(`The variant "${variant.name}" has no model.`);

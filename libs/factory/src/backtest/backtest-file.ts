@@ -31,6 +31,8 @@ export interface BacktestFileHeader {
 }
 
 export interface FileBacktestResult extends BacktestFileHeader, BacktestRun {
+  /** Whether the file has labels. They were not looked at. */
+  readonly labelled: boolean;
   readonly trainMs: number;
 }
 
@@ -74,7 +76,7 @@ export async function backtestFile(options: FileBacktest): Promise<FileBacktestR
             sourceRateHz: options.sourceRateHz,
             signal,
           });
-    return { ...header, ...run, trainMs };
+    return { ...header, ...run, trainMs, labelled: recording.header.labelledBy !== null };
   } finally {
     await recording.close();
   }

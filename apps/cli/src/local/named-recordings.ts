@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { samplingOfRows } from '@drover/factory';
+import type { NamedEvaluation, NamedRecording } from '@drover/factory';
+import { findRecordings, loadRecording } from '@drover/recordings';
+import type { RecordingOptions } from '@drover/recordings';
+import { InvalidInputError } from '@drover/runtime';
+
+export interface LoadedFile {
+  readonly path: string;
+  readonly recording: NamedRecording & { readonly timesMs: Float64Array };
+}
+
+/** Files as they were given, those of folders in natural order. @throws InvalidInputError where there is none */
+export async function csvFiles(given: readonly string[]): Promise<string[]> {
+  const paths: string[] = [];
+  for (const path of given) {
+    const known = await stat(path).catch(() => undefined);
+    if (known?.isDirectory()) paths.push(...(await findRecordings(path)).map((found) => found.path));
+    else paths.push(path);
+  }
+  if (paths.length === 0) throw new InvalidInputError('There is no CSV file in the given folders.');
+  return paths;
+}
+
+/** Reads recordings into memory, all with the channels of the first unless they are named. @throws as `loadRecording` */
+export async function loadFiles(given: readonly string[], reading: RecordingOptions): Promise<LoadedFile[]> {
+  const files: LoadedFile[] = [];
+  let { channels } = reading;
+  for (const path of await csvFiles(given)) {
+    const { header: _, ...recording } = await loadRecording(path, { ...reading, channels });
+    channels ??= recording.channels;
+    files.push({ path, recording: { ...recording, name: path, digest: await digestOf(path) } });
+  }
+  return files;
+}
+
+/**
+ * Labelled recordings to measure on. One that is trained on as well counts only from the row after those trained on.
+ *
+ * @throws InvalidInputError for one without labels, or that is trained on as a whole
+ */
+export async function loadEvaluation(
+  given: readonly string[],
+  reading: RecordingOptions,
+  trained: { readonly paths: readonly string[]; readonly rows: number | undefined },
+): Promise<NamedEvaluation[]> {
+  const trainedOn = new Set(trained.paths.map((path) => resolve(path)));
+  return (await loadFiles(given, reading)).map(({ path, recording }) => {
+    const { labels } = recording;
+    if (labels === undefined) {
+      throw new InvalidInputError(`${path} has no labels to measure on: name the column with --labels.`);
+    }
+    const labelled = { ...recording, labels };
+    if (!trainedOn.has(resolve(path))) return { recording: labelled };
+    if (trained.rows === undefined) {
+      throw new InvalidInputError(`${path} is trained on as a whole: give --train-rows, or measure on another.`);
+    }
+    return { recording: labelled, fromRow: trained.rows };
+  });
+}
+
+/** Rate and gap rule of recordings that are trained on together: the slowest rate, the most generous gap. */
+export function samplingOfFiles(
+  files: readonly LoadedFile[],
+  trainRows: number | undefined,
+): { readonly rateHz: number; readonly maxGapMs: number } {
+  const all = files.map(({ recording }) => samplingOfRows(recording.timesMs.subarray(0, trainRows)));
+  return {
+    rateHz: Math.min(...all.map(({ rateHz }) => rateHz)),
+    maxGapMs: Math.max(...all.map(({ maxGapMs }) => maxGapMs)),
+  };
+}
+
+async function digestOf(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
