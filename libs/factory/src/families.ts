@@ -5,6 +5,9 @@ import { mahalanobis } from './mahalanobis/train-mahalanobis.ts';
 import { conv } from './neural/conv.ts';
 import { denseAe } from './neural/dense-ae.ts';
 import { pca } from './pca/train-pca.ts';
+import { series } from './shape/train-series.ts';
+import { shape } from './shape/train-shape.ts';
+import { value } from './value/train-value.ts';
 import { vectorAutoregression } from './var/train-var.ts';
 
 /** Every family, in the order in which they are shown. */
@@ -15,6 +18,9 @@ export const FAMILIES: Readonly<Record<string, Family>> = {
   adaptive,
   'dense-ae': denseAe,
   conv,
+  shape,
+  value,
+  series,
 };
 
 /** A model family and its hyperparameters; what is left out is the family's default. */

@@ -1,0 +1,45 @@
+import type { TailPolicySpec } from '@drover/detection';
+import { combineDetectors } from '../combine-graphs.ts';
+import type { Family, TrainedDetector } from '../detector.ts';
+import { InvalidTrainingOptionsError } from '../errors.ts';
+import { value } from '../value/train-value.ts';
+import { shape, TAIL_DEFAULTS } from './train-shape.ts';
+import type { ShapeOptions } from './train-shape.ts';
+
+export interface SeriesOptions extends Omit<ShapeOptions, 'limit'> {
+  readonly limit?: number;
+}
+
+/** Evidence is a mean over the signals, and two seldom say the same by chance: less is needed than of one. */
+export const SERIES_THRESHOLD = 2.2;
+
+/** Shape and value in one graph, two signals: what each alone would miss, and fewer false alarms. */
+export const series: Family<SeriesOptions> = {
+  name: 'series',
+  summary: 'shape and value together, by running tail probabilities: for single series',
+  async train(data, { threshold = SERIES_THRESHOLD, ...options }, context) {
+    const parts = [await shape.train(data, options, context), await value.train(data, {}, context)];
+    return combineDetectors(parts, 'series', combineTailPolicies(parts, threshold));
+  },
+};
+
+/**
+ * One policy for the signals of several detectors, in their order.
+ *
+ * @throws InvalidTrainingOptionsError where one decides otherwise than by tail probabilities
+ */
+export function combineTailPolicies(
+  detectors: readonly Pick<TrainedDetector, 'family' | 'policy'>[],
+  threshold: number,
+): TailPolicySpec {
+  const policies = detectors.map(({ family, policy }) => {
+    if (policy.kind === 'tail') return policy;
+    throw new InvalidTrainingOptionsError(`"${family}" does not decide by tail probabilities.`);
+  });
+  return {
+    ...TAIL_DEFAULTS,
+    threshold,
+    sides: policies.flatMap(({ sides = [] }) => sides),
+    prior: policies.flatMap(({ prior = [] }) => prior),
+  };
+}
