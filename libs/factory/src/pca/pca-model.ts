@@ -89,7 +89,8 @@ export function addScatter(
 }
 
 /**
- * The components that explain a share of the variance; at least one dimension stays outside.
+ * The components that explain a share of the variance; at least one dimension stays outside. And the basis, all directions
+ * by falling variance.
  *
  * @param scatter Σ z zᵀ, lower triangle; about 0, which is the channels' mean
  */
@@ -98,7 +99,7 @@ export function fitComponents(
   count: number,
   dimensions: number,
   explainedVariance: number,
-): PrincipalComponents {
+): { readonly pca: PrincipalComponents; readonly basis: Float64Array } {
   const covariance = new Float64Array(dimensions * dimensions);
   for (let i = 0; i < dimensions; i += 1) {
     for (let j = 0; j <= i; j += 1) {
@@ -115,12 +116,13 @@ export function fitComponents(
     explained += values[kept]!;
     kept += 1;
   }
-  return {
+  const pca = {
     dimensions,
     components: vectors.slice(0, kept * dimensions),
     variances: values.slice(0, kept),
     residualVariance: Math.max(total - explained, LEAST_RESIDUAL * total, Number.MIN_VALUE),
   };
+  return { pca, basis: vectors };
 }
 
 /**

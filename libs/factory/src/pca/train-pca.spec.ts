@@ -59,7 +59,7 @@ describe('windowed principal components', () => {
     const z = normalise(normal, normaliser);
     const scatter = new Float64Array(dimensions * dimensions);
     addScatter(z, dimensions, [0, normal.count], all, scatter);
-    const pca = fitComponents(scatter, normal.count, dimensions, 0.95);
+    const { pca } = fitComponents(scatter, normal.count, dimensions, 0.95);
     const expected = combinedIndex(normalise(unseen, normaliser), [0, unseen.count], pca);
     const { score } = await scoreWindows(model, unseen);
     const unit = expected[0]! / score[0]!;

@@ -1,10 +1,12 @@
 import type { Family, TrainedDetector } from '../detector.ts';
 import { InvalidTrainingOptionsError, NotEnoughDataError, UnusableDataError } from '../errors.ts';
+import { bulkOf } from '../held-out.ts';
 import { quantile } from '../quantile.ts';
 import { channelsOf, thinned, windowsOf } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 import { buildPcaGraph } from './pca-graph.ts';
-import { addScatter, combinedIndex, fitComponents, fitNormaliser, normalise } from './pca-model.ts';
+import { heldOutIndex } from './held-out-index.ts';
+import { addScatter, fitComponents, fitNormaliser, normalise } from './pca-model.ts';
 import type { Normaliser, PrincipalComponents } from './pca-model.ts';
 
 export interface PcaOptions {
@@ -28,14 +30,14 @@ export interface PcaOptions {
 
 /**
  * Chosen on the middle of a plateau: on sixteen recordings of a real rig, explained variance 0.9 to 0.95, 8 folds, margin
- * 1.3 to 1.4 and release ratio 0.7 to 0.8 all gave F1 0.84 to 0.85 with false-alarm rates of 0.06 to 0.13.
+ * 1.6 to 1.75 and release ratio 0.7 to 0.8 all gave F1 0.84 to 0.85 with false-alarm rates of 0.06 to 0.12.
  */
 export const DEFAULT_PCA_OPTIONS: PcaOptions = {
   explainedVariance: 0.95,
   limit: 6,
   folds: 8,
   unitQuantile: 0.95,
-  margin: 1.4,
+  margin: 1.7,
   releaseRatio: 0.75,
   minLength: 3,
   maxContamination: 0.2,
@@ -74,7 +76,7 @@ export const pca: Family<PcaOptions> = {
 /**
  * Trains windowed principal components. Deterministic.
  *
- * The scale of the score comes from cross-validation over blocks of time: each block is scored by a model of the others
+ * The scale of the score comes from cross-validation over blocks of time: each block is scored by the variances of the others
  * (without the windows that overlap it), so slow drift between blocks widens the limits by itself. The same scores show
  * contamination: windows far above the others are set aside and the rest fitted again.
  *
@@ -134,49 +136,13 @@ function fitRobustly(set: WindowSet, options: PcaOptions): RobustFit {
     const z = normalise(set, normaliser);
     const scatter = new Float64Array(dimensions * dimensions);
     const count = addScatter(z, dimensions, [0, set.count], normal, scatter);
-    const heldOut = crossValidate(z, set, normal, scatter, count, options);
-    const next = normalOf(heldOut, normal, options.maxContamination);
-    if (pass === MOST_PASSES || next.every((flag, n) => flag === normal[n])) {
-      return { normaliser, pca: fitComponents(scatter, count, dimensions, options.explainedVariance), heldOut, normal };
-    }
+    const { pca, basis } = fitComponents(scatter, count, dimensions, options.explainedVariance);
+    const heldOut = heldOutIndex(z, set, normal, pca, basis, options.folds);
+    const next = bulkOf(heldOut, normal, options.maxContamination);
+    if (pass === MOST_PASSES || next.every((flag, n) => flag === normal[n]))
+      return { normaliser, pca, heldOut, normal };
     normal = next;
   }
-}
-
-/** Scores each block of time with the components of the others; windows that reach into the block are left out. */
-function crossValidate(
-  z: Float64Array,
-  set: WindowSet,
-  normal: readonly boolean[],
-  scatter: Float64Array,
-  count: number,
-  options: PcaOptions,
-): Float64Array {
-  const dimensions = set.window * set.channels;
-  const heldOut = new Float64Array(set.count);
-  for (let fold = 0; fold < options.folds; fold += 1) {
-    const from = Math.floor((fold * set.count) / options.folds);
-    const to = Math.floor(((fold + 1) * set.count) / options.folds);
-    const near: [number, number] = [Math.max(0, from - set.overlap), Math.min(set.count, to + set.overlap)];
-    const others = new Float64Array(scatter.length);
-    const left = addScatter(z, dimensions, near, normal, others);
-    for (let i = 0; i < others.length; i += 1) others[i] = scatter[i]! - others[i]!;
-    const pca = fitComponents(others, Math.max(1, count - left), dimensions, options.explainedVariance);
-    heldOut.set(combinedIndex(z, [from, to], pca), from);
-  }
-  return heldOut;
-}
-
-/**
- * Windows that belong to the bulk. Held-out scores of clean data lie close together (the largest is rarely twice the
- * median), so what is far above the median and the upper quartile's distance from it is another kind of data.
- */
-function normalOf(heldOut: Float64Array, normal: readonly boolean[], maxContamination: number): boolean[] {
-  const bulk = heldOut.filter((_, n) => normal[n]);
-  const median = quantile(bulk, 0.5);
-  const limit = median + Math.max(0.75 * median, 6 * (quantile(bulk, 0.75) - median));
-  const cap = quantile(heldOut, 1 - maxContamination);
-  return Array.from(heldOut, (score) => score <= Math.max(limit, cap));
 }
 
 function refuseImpossible(windows: WindowSet, options: PcaOptions): void {
