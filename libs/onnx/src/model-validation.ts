@@ -1,13 +1,15 @@
 import { bitsPerElement, DataType, dataTypeName } from './data-types.ts';
 import { ExternalDataError, InvalidModelError, InvalidTensorError } from './errors.ts';
+import { validateFunctions } from './function-validation.ts';
 import type { AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, TensorProto } from './messages.ts';
 import { elementCount } from './tensor.ts';
 
 /**
- * Checks what ONNX Runtime would trip over later, or worse, would not: names and order of values, tensor sizes, external
- * data, functions that call themselves. Operators and types are ONNX Runtime's to check.
+ * Checks what ONNX Runtime would trip over later, or worse, would not: names and order of values (so there are no cycles),
+ * tensor sizes, external data, functions that call themselves or grow without bound. Operators and types are ONNX
+ * Runtime's to check.
  *
- * @throws InvalidModelError, InvalidTensorError, ExternalDataError; each names the place
+ * @throws InvalidModelError, InvalidTensorError, ExternalDataError, ModelTooLargeError; each names the place
  */
 export function validateModel(model: ModelProto): asserts model is ModelProto & { graph: GraphProto } {
   if (model.graph === undefined) throw new InvalidModelError('The model has no graph: truncated, or no ONNX model.');
@@ -17,26 +19,38 @@ export function validateModel(model: ModelProto): asserts model is ModelProto & 
   const domains = model.opsetImport.map((opset) => opset.domain ?? '');
   if (new Set(domains).size !== domains.length) throw new InvalidModelError('Two operator sets for one domain.');
   if (model.graph.output.length === 0) throw new InvalidModelError('The graph has no outputs.');
-  validateGraph(model.graph, new Set(), 'graph');
-  for (const [index, definition] of model.functions.entries()) {
-    for (const node of definition.node) validateAttributes(node, new Set(), `functions[${index}].${labelOf(node)}`);
-    for (const attribute of definition.attributeProto) validateAttribute(attribute, new Set(), `functions[${index}]`);
-  }
-  refuseRecursion(model.functions);
+  validateGraph(model.graph, undefined, 'graph');
+  for (const [index, definition] of model.functions.entries()) validateFunction(definition, `functions[${index}]`);
+  validateFunctions(model.functions, model.graph);
 }
 
-/** `outer` holds the values of the graphs around a subgraph, which its nodes may use. */
-function validateGraph(graph: GraphProto, outer: ReadonlySet<string>, path: string): void {
-  const known = new Set(outer);
-  const own = new Set<string>();
-  const define = (name: string | undefined, what: string): void => {
-    if (name === undefined || name === '') throw new InvalidModelError(`${path}: ${what} has no name.`);
-    if (own.has(name)) throw new InvalidModelError(`${path}: ${what} ${quote(name)} is defined twice.`);
-    own.add(name);
-    known.add(name);
-  };
+/** The values that a node may use: those of its own graph so far, and of the graphs around it. */
+class Scope {
+  readonly #own = new Set<string>();
+  readonly #outer: Scope | undefined;
+  readonly #path: string;
+
+  constructor(path: string, outer?: Scope) {
+    this.#path = path;
+    this.#outer = outer;
+  }
+
+  define(name: string | undefined, what: string): void {
+    if (name === undefined || name === '') throw new InvalidModelError(`${this.#path}: ${what} has no name.`);
+    if (this.#own.has(name)) throw new InvalidModelError(`${this.#path}: ${what} ${quote(name)} is defined twice.`);
+    this.#own.add(name);
+  }
+
+  has(name: string): boolean {
+    return this.#own.has(name) || (this.#outer?.has(name) ?? false);
+  }
+}
+
+function validateGraph(graph: GraphProto, outer: Scope | undefined, path: string): void {
+  const scope = new Scope(path, outer);
+  const define = (name: string | undefined, what: string): void => scope.define(name, what);
   for (const input of graph.input) define(input.name, 'input');
-  const inputs = new Set(own);
+  const inputs = new Set(graph.input.map(({ name }) => name));
   for (const [index, tensor] of graph.initializer.entries()) {
     // Until IR version 4 every initialiser was an input too.
     if (!inputs.has(tensor.name ?? '')) define(tensor.name, 'initializer');
@@ -47,34 +61,47 @@ function validateGraph(graph: GraphProto, outer: ReadonlySet<string>, path: stri
     if (sparse.values) validateTensor(sparse.values, `${path}.sparseInitializer[${index}].values`);
     if (sparse.indices) validateTensor(sparse.indices, `${path}.sparseInitializer[${index}].indices`);
   }
-  for (const node of graph.node) {
-    const here = `${path}.${labelOf(node)}`;
-    if ((node.opType ?? '') === '') throw new InvalidModelError(`${here}: no operator.`);
-    for (const input of node.input) {
-      if (input !== '' && !known.has(input)) {
-        throw new InvalidModelError(`${here}: input ${quote(input)} is not produced by anything before it.`);
-      }
-    }
-    validateAttributes(node, known, here);
-    for (const output of node.output) if (output !== '') define(output, `output of ${labelOf(node)}`);
-  }
+  validateNodes(graph.node, scope, path);
   for (const output of graph.output) {
-    if (!known.has(output.name ?? '')) {
+    if (!scope.has(output.name ?? '')) {
       throw new InvalidModelError(`${path}: nothing produces the output ${quote(output.name ?? '')}.`);
     }
   }
 }
 
-function validateAttributes(node: NodeProto, known: ReadonlySet<string>, path: string): void {
-  for (const attribute of node.attribute) validateAttribute(attribute, known, `${path}.${attribute.name ?? ''}`);
+function validateFunction(definition: FunctionProto, path: string): void {
+  const scope = new Scope(path);
+  for (const input of definition.input) scope.define(input, 'input');
+  validateNodes(definition.node, scope, path);
+  for (const output of definition.output) {
+    if (!scope.has(output)) throw new InvalidModelError(`${path}: nothing produces the output ${quote(output)}.`);
+  }
+  for (const attribute of definition.attributeProto) validateAttribute(attribute, scope, path);
 }
 
-function validateAttribute(attribute: AttributeProto, known: ReadonlySet<string>, path: string): void {
+/** Nodes come in the order of execution, as the standard asks: so there is no cycle either. */
+function validateNodes(nodes: readonly NodeProto[], scope: Scope, path: string): void {
+  for (const [index, node] of nodes.entries()) {
+    const here = `${path}.${labelOf(node)}`;
+    if ((node.opType ?? '') === '') throw new InvalidModelError(`${here}: no operator.`);
+    for (const input of node.input) {
+      if (input === '' || scope.has(input)) continue;
+      const later = nodes.slice(index).some(({ output }) => output.includes(input));
+      throw new InvalidModelError(
+        `${here}: input ${quote(input)} is not produced by anything before it${later ? ', only after: a cycle, or nodes out of order' : ''}.`,
+      );
+    }
+    for (const attribute of node.attribute) validateAttribute(attribute, scope, `${here}.${attribute.name ?? ''}`);
+    for (const output of node.output) if (output !== '') scope.define(output, `output of ${labelOf(node)}`);
+  }
+}
+
+function validateAttribute(attribute: AttributeProto, scope: Scope, path: string): void {
   const sparse = [...(attribute.sparseTensor ? [attribute.sparseTensor] : []), ...attribute.sparseTensors];
   const tensors = [...(attribute.t ? [attribute.t] : []), ...attribute.tensors];
   for (const { values, indices } of sparse) tensors.push(...[values, indices].filter((part) => part !== undefined));
   for (const tensor of tensors) validateTensor(tensor, path);
-  for (const graph of [...(attribute.g ? [attribute.g] : []), ...attribute.graphs]) validateGraph(graph, known, path);
+  for (const graph of [...(attribute.g ? [attribute.g] : []), ...attribute.graphs]) validateGraph(graph, scope, path);
 }
 
 /** @throws ExternalDataError, or InvalidTensorError when the data does not fill the shape exactly */
@@ -103,8 +130,8 @@ export function validateTensor(tensor: TensorProto, path: string): void {
   }
   const found = typedLength(tensor, type);
   const perElement = type === DataType.COMPLEX64 || type === DataType.COMPLEX128 ? 2 : 1;
-  // Sub-byte types share elements of the typed field; how many is the runtime's to check.
-  if (bits === 4) return;
+  // Two 4-bit elements share one of the typed field; some writers give each its own.
+  if (bits === 4 && found >= count / 2 && found <= count) return;
   if (found !== count * perElement) throw complaint(`${found} values`);
 }
 
@@ -126,36 +153,6 @@ function typedLength(tensor: TensorProto, type: number): number {
     default:
       return tensor.int32Data.length;
   }
-}
-
-/** A function that reaches itself would be expanded for ever. */
-function refuseRecursion(functions: readonly FunctionProto[]): void {
-  const byKey = new Map(functions.map((definition) => [keyOf(definition.domain, definition.name), definition]));
-  const finished = new Set<string>();
-  const open = new Set<string>();
-  const visit = (key: string): void => {
-    const definition = byKey.get(key);
-    if (definition === undefined || finished.has(key)) return;
-    if (open.has(key)) throw new InvalidModelError(`functions: ${quote(definition.name ?? '')} calls itself.`);
-    open.add(key);
-    for (const called of calledBy(definition.node)) visit(called);
-    open.delete(key);
-    finished.add(key);
-  };
-  for (const key of byKey.keys()) visit(key);
-}
-
-function calledBy(nodes: readonly NodeProto[]): string[] {
-  return nodes.flatMap((node) => [
-    keyOf(node.domain, node.opType),
-    ...node.attribute.flatMap((attribute) =>
-      [...(attribute.g ? [attribute.g] : []), ...attribute.graphs].flatMap((graph) => calledBy(graph.node)),
-    ),
-  ]);
-}
-
-function keyOf(domain: string | undefined, name: string | undefined): string {
-  return `${domain ?? ''}\u0000${name ?? ''}`;
 }
 
 function labelOf(node: NodeProto): string {

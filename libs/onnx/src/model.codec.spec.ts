@@ -261,10 +261,72 @@ describe('a model that would do harm', () => {
     expect(() => encodeModel(model)).toThrow(/calls itself/);
   });
 
+  it('reads a chain of a hundred thousand functions, and refuses it when the last one calls the first', () => {
+    const model = smallModel();
+    const count = 100_000;
+    for (let i = 0; i < count; i += 1) model.functions.push(functionCalling(`f${i}`, `f${i + 1}`));
+    expect(() => encodeModel(model)).not.toThrow();
+    model.functions.push(functionCalling(`f${count}`, 'f0'));
+    expect(() => encodeModel(model)).toThrow(/calls itself/);
+  });
+
+  it('refuses functions that would become millions of nodes', () => {
+    const model = smallModel();
+    for (let i = 0; i < 40; i += 1) {
+      const body = functionCalling(`f${i}`, `f${i + 1}`);
+      body.node.push(nodeProto(`f${i + 1}`, ['y'], ['z'], {}, 'own'));
+      model.functions.push({ ...body, output: ['z'] });
+    }
+    expect(() => encodeModel(model)).not.toThrow();
+    model.graph.node.push(nodeProto('f0', ['y'], ['called'], {}, 'own'));
+    expect(() => encodeModel(model)).toThrow(ModelTooLargeError);
+  });
+
+  it('looks into the bodies of functions', () => {
+    const early = smallModel();
+    early.functions.push({ ...functionCalling('a', 'Relu'), node: [nodeProto('Relu', ['nowhere'], ['y'])] });
+    expect(() => encodeModel(early)).toThrow(/functions\[0\].*"nowhere"/);
+    const twice = smallModel();
+    twice.functions.push(functionCalling('a', 'Relu'), functionCalling('a', 'Relu'));
+    expect(() => encodeModel(twice)).toThrow(/same name/);
+  });
+
+  it('checks many subgraphs in a large graph in a moment', () => {
+    const model = smallModel();
+    for (let i = 0; i < 3_000; i += 1) {
+      const inner = new GraphBuilder('inner');
+      inner.output(inner.initializer('c', float32([1])), DataType.FLOAT, [1]);
+      const node = nodeProto('If', ['x'], [`chosen${i}`]);
+      const empty = { floats: [], ints: [], strings: [], tensors: [], graphs: [], sparseTensors: [] };
+      node.attribute.push({ ...empty, name: 'then_branch', g: inner.build().graph });
+      for (let j = 0; j < 10; j += 1) model.graph.node.push(nodeProto('Relu', ['x'], [`value${i}_${j}`]));
+      model.graph.node.push(node);
+    }
+    const start = performance.now();
+    encodeModel(model);
+    expect(performance.now() - start).toBeLessThan(5_000);
+  });
+
+  it('refuses 4-bit tensors that claim more than they hold', () => {
+    const model = smallModel();
+    const claim = { ...emptyTensor(), name: 'four', dataType: DataType.INT4, dims: [2 ** 50], int32Data: [1] };
+    model.graph.initializer.push(claim);
+    expect(() => encodeModel(model)).toThrow(InvalidTensorError);
+  });
+
+  it('survives groups within groups', () => {
+    // Start of a group, field 15, two hundred thousand times.
+    const groups = new Uint8Array(200_000).fill((15 << 3) | 3);
+    expect(() => decodeModel(groups)).toThrow(MalformedModelError);
+  });
+
   it('refuses values used before they exist, and names defined twice', () => {
     const early = smallModel();
     early.graph.node.unshift(nodeProto('Relu', ['y'], ['z']));
-    expect(() => encodeModel(early)).toThrow(/"y" is not produced/);
+    expect(() => encodeModel(early)).toThrow(/"y" is not produced.*cycle, or nodes out of order/);
+    const nowhere = smallModel();
+    nowhere.graph.node.push(nodeProto('Relu', ['nothing'], ['z']));
+    expect(() => encodeModel(nowhere)).toThrow(/"nothing" is not produced by anything before it\.$/);
     const twice = smallModel();
     twice.graph.node.push(nodeProto('Relu', ['x'], ['y']));
     expect(() => encodeModel(twice)).toThrow(/"y" is defined twice/);

@@ -38,7 +38,7 @@ export function parametersOf({ graph }: GraphFacts): number {
   for (const { name = '', dataType = 0, dims } of graph.initializer) {
     if (NUMBERS.has(dataType) && !auxiliary.has(name)) count += packed.get(name) ?? elementCount(dims);
   }
-  for (const { dims, values } of graph.sparseInitializer) count += elementCount(values?.dims ?? dims);
+  for (const { values } of graph.sparseInitializer) if (values !== undefined) count += elementCount(values.dims);
   return count;
 }
 
