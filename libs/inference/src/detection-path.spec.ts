@@ -10,6 +10,16 @@ import type { SampleDetectorOptions } from './sample-detector.fixture.ts';
 
 const policy: PolicySpec = { kind: 'threshold', threshold: 10, releaseRatio: 0.5, minLength: 2 };
 
+const tail: PolicySpec = {
+  kind: 'tail',
+  threshold: 2,
+  tailShare: 0.05,
+  cap: 12,
+  refractoryShare: 0.06,
+  clearRatio: 1.3,
+  horizonRows: 10_000,
+};
+
 let updates: AnomalyUpdate[];
 let faults: PathFault[];
 let decided: number[];
@@ -99,6 +109,26 @@ describe('the path from sample to decision', () => {
       { channel: 'a', share: 0.9 },
       { channel: 'b', share: expect.closeTo(0.1) },
     ]);
+  });
+
+  it('decides on several signals: the largest with a fixed threshold, all with running probabilities', async () => {
+    const two = { twoSignals: true } as const;
+    const path = await open(single, two);
+    await feed(path, [2, 12, -20]);
+    expect(decided).toEqual([4, 144, 400]);
+    decided = [];
+    const running = await open(single, two, { policy: { ...tail, threshold: 3 } });
+    await feed(running, [...Array.from({ length: 300 }, (_, i) => Math.sin(i)), 50, 0]);
+    expect(decided.at(-2)).toBeGreaterThan(3);
+    expect(decided.at(-1)).toBeLessThan(1);
+    expect(updates.at(-1)).toMatchObject({ change: 'closed', anomaly: { threshold: 3, startedAt: 300_000 } });
+  });
+
+  it('names the signal that is no number', async () => {
+    const path = await open(single, { twoSignals: true, gain: 1e30 });
+    await feed(path, [1e10]);
+    expect(faults).toMatchObject([{ code: 'score-invalid', message: 'Signal 0 is Infinity' }]);
+    expect(path.counters).toMatchObject({ windows: 0, invalidScores: 1 });
   });
 
   it('does not act on scores while it warms up', async () => {
@@ -214,6 +244,48 @@ describe('the path from sample to decision', () => {
       await feed(path, [7], 3);
       expect(decided).toEqual([expected]);
       expect(updates.filter(({ reason }) => reason === 'gap')).toEqual([]);
+    });
+
+    it('keeps a running history, so that what was usual stays so', async () => {
+      const usual = Array.from({ length: 200 }, (_, i) => 1 + (i % 7) / 10);
+      const path = await open(single, {}, { policy: tail });
+      await feed(path, usual);
+      const state = structuredClone(path.exportState());
+      decided = [];
+      await feed(path, [1.4, 9], 200);
+      const expected = decided;
+      decided = [];
+      await feed(await open(single, {}, { policy: tail, state }), [1.4, 9], 200);
+      expect(decided).toEqual(expected);
+      decided = [];
+      await feed(await open(single, {}, { policy: tail }), [1.4, 9], 200);
+      expect(decided).not.toEqual(expected);
+    });
+
+    it('begins anew with a policy of another kind', async () => {
+      const path = await open(
+        single,
+        {},
+        { policy: tail, state: { ...(await interrupted()), tracker: { episode: null } } },
+      );
+      await feed(path, [9, 1], 3);
+      expect(updates).toEqual([]);
+      expect(path.exportState().policy.kind).toBe('tail');
+    });
+
+    it('lets a model whose own state is gone see the samples before', async () => {
+      const model = { stateful: true };
+      const whole = await open(single, model);
+      await feed(whole, [1, 9, 9, 7]);
+      const expected = decided.at(-1);
+      const state = { ...(await interrupted(model)), detector: {} };
+      const path = await open(single, model, { state });
+      await path.refill(async (visit) => {
+        for (const [i, value] of [1, 9, 9].entries()) await visit(i * 1_000, [value, 0, value], 0);
+        return 3;
+      });
+      await feed(path, [7], 3);
+      expect(decided).toEqual([expected]);
     });
   });
 });

@@ -19,6 +19,7 @@ export interface PathState {
   readonly lastTimeMs: number | null;
   readonly policy: PolicyState;
   readonly tracker: TrackerState;
+  /** What does not fit the model (or is not there) counts as none: the model then sees the retained samples. */
   readonly detector: DetectorState;
 }
 
@@ -56,6 +57,7 @@ export class DetectionPath {
   readonly #intake: SampleIntake;
   readonly #stage: DecisionStage;
   readonly #resetsAtGap: boolean;
+  /** The model's own state was brought back: it knows what came before. */
   readonly #restored: boolean;
   #refilling = false;
 
@@ -64,7 +66,6 @@ export class DetectionPath {
     const { session, signature, state } = options;
     this.#session = session;
     this.#resetsAtGap = signature.stateReset === 'gap';
-    this.#restored = state !== undefined;
     this.#intake = new SampleIntake({
       signature,
       masked: session.contract.mask,
@@ -80,7 +81,7 @@ export class DetectionPath {
       ...(state === undefined ? {} : { state }),
       listener: options.listener,
     });
-    if (state !== undefined) session.importState(state.detector);
+    this.#restored = state !== undefined && session.importState(state.detector);
   }
 
   /** Rows of the source that fill the window and outlast the warm-up. */

@@ -58,9 +58,9 @@ describe('a detector session', () => {
     expect(await scores([8])).toEqual([0.25]);
     session.resetState();
     expect(await scores([8, 8])).toEqual([64, 16]);
-    session.importState(state);
+    expect(session.importState(state)).toBe(true);
     expect(await scores([8])).toEqual([0.25]);
-    session.importState({ level: new Float32Array(3) });
+    expect(session.importState({ level: new Float32Array(3) })).toBe(false);
     expect(await scores([8])).toEqual([64]);
   });
 

@@ -139,13 +139,20 @@ export class DetectorSession {
     );
   }
 
-  /** Brings state back. What does not fit (another model's) is left at zeros. */
-  importState(state: DetectorState): void {
+  /**
+   * Brings state back. One that does not fit as a whole (it is another model's) leaves all at zeros.
+   *
+   * @returns whether it fitted
+   */
+  importState(state: DetectorState): boolean {
     this.resetState();
-    for (const { name } of this.contract.state) {
-      const target = floatsOf(this.#feeds[this.#turn], `state.${name}`)!;
-      if (state[name]?.length === target.length) target.set(state[name]);
-    }
+    const targets = this.contract.state.map(({ name }) => ({
+      values: state[name],
+      target: floatsOf(this.#feeds[this.#turn], `state.${name}`)!,
+    }));
+    if (!targets.every(({ values, target }) => values?.length === target.length)) return false;
+    for (const { values, target } of targets) target.set(values!);
+    return true;
   }
 
   async release(): Promise<void> {

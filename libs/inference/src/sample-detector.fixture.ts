@@ -14,6 +14,8 @@ export interface SampleDetectorOptions {
   readonly stateful?: boolean;
   /** What the scores are multiplied with. */
   readonly gain?: number;
+  /** A second signal: the newest sample's first channel. */
+  readonly twoSignals?: boolean;
 }
 
 export const runtime = loadOnnxRuntime();
@@ -49,8 +51,20 @@ export function sampleDetector(options: SampleDetectorOptions = {}): Uint8Array 
   const square = graph.node('Mul', [graph.node('Mul', [x, x]), graph.initializer('gain', float32(gain))]);
   const overTime = graph.initializer('over_time', int64([1]));
   graph.node('ReduceMean', [square, overTime], { keepdims: 0 }, { outputs: ['contributions'] });
-  graph.node('ReduceMean', ['contributions', overTime], { keepdims: 1 }, { outputs: ['score'] });
-  graph.output('score', DataType.FLOAT, [n, 1]);
+  const mean = graph.node('ReduceMean', ['contributions', overTime], { keepdims: 1 });
+  if (options.twoSignals === true) {
+    const corner = graph.node('Slice', [
+      raw,
+      graph.initializer('corner_from', int64([-1, 0])),
+      graph.initializer('corner_to', int64([window, 1])),
+      graph.initializer('corner_along', int64([1, 2])),
+    ]);
+    const newest = graph.node('Reshape', [corner, graph.initializer('column', int64([-1, 1]))]);
+    graph.node('Concat', [mean, newest], { axis: 1 }, { outputs: ['score'] });
+  } else {
+    graph.node('Identity', [mean], {}, { outputs: ['score'] });
+  }
+  graph.output('score', DataType.FLOAT, [n, options.twoSignals === true ? 2 : 1]);
   graph.output('contributions', DataType.FLOAT, [n, channels]);
   return encodeModel(graph.build());
 }

@@ -7,7 +7,14 @@
  * - Every detector handed to inference has a key of its own; its release is known for as long as it may report.
  */
 import { decodeFloats, InferenceHost } from '@drover/inference';
-import type { AnomalyNews, FaultNews, InferenceHostOptions, PipelineStats } from '@drover/inference';
+import type {
+  Activation,
+  AnomalyNews,
+  FaultNews,
+  InferenceHostOptions,
+  PathState,
+  PipelineStats,
+} from '@drover/inference';
 import { messageOf, sleep } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import type { Sample } from '../sensors/sensor.ts';
@@ -15,6 +22,7 @@ import type { EventReporter } from '../telemetry/event-reporter.ts';
 import type { ReadyRelease, ReleaseEngine, Round, RoundLimits } from '../updates/release-engine.ts';
 import type { ServedRelease } from '../updates/update-records.ts';
 import { anomalyOf } from './anomaly-message.ts';
+import { restAfterSave } from './pipeline-state.store.ts';
 import type { PipelineStateStore } from './pipeline-state.store.ts';
 
 export interface PipelineSource {
@@ -55,9 +63,14 @@ interface Pipeline {
   trouble: string | null;
   lastScoreAt: number | null;
   refusedTold: boolean;
+  /** When its whole state is stored next, by the monotonic clock; decisions are stored at once. */
+  saveDueMs: number;
+  /** One after the other: an older state must not replace a newer one. */
+  saving: Promise<void>;
 }
 
 const SAVE_STATES_MS = 60_000;
+const SAVE_EARLY_MS = 1_000;
 const FIRST_SCORE_POLL_MS = 20;
 
 export class PipelineService implements ReleaseEngine {
@@ -84,12 +97,12 @@ export class PipelineService implements ReleaseEngine {
   async start(): Promise<void> {
     await this.#host.start();
     for (const { source } of this.#pipelines.values()) await this.#add(source);
-    this.#saving = setInterval(() => void this.#saveStates(), SAVE_STATES_MS);
+    this.#saving = setInterval(() => void this.#saveStates(false), SAVE_STATES_MS);
   }
 
   async stop(): Promise<void> {
     if (this.#saving !== null) clearInterval(this.#saving);
-    await this.#saveStates();
+    await this.#saveStates(true);
     await this.#host.stop();
   }
 
@@ -182,7 +195,7 @@ export class PipelineService implements ReleaseEngine {
     pipeline.loaded.set(next.key, next);
     const state = known ? null : await this.#parts.states.load(name, identity);
     try {
-      const { provider } = await this.#host.activate(name, next.key, state);
+      const { provider } = await this.#resume(name, next.key, state);
       next.served = { ...release.served, provider };
       pipeline.running = next;
       pipeline.trouble = null;
@@ -191,6 +204,17 @@ export class PipelineService implements ReleaseEngine {
       pipeline.loaded.delete(next.key);
       await this.#host.discard(name, next.key).catch(() => undefined);
       throw error;
+    }
+  }
+
+  /** Goes on from a state, or without it where the detector does not take it: it may be an older agent's. */
+  async #resume(name: string, key: string, state: PathState | null): Promise<Activation> {
+    try {
+      return await this.#host.activate(name, key, state);
+    } catch (error) {
+      if (state === null) throw error;
+      this.#parts.logger.warn({ pipeline: name }, `the detector begins without its memory: ${messageOf(error)}`);
+      return this.#host.activate(name, key, null);
     }
   }
 
@@ -256,14 +280,27 @@ export class PipelineService implements ReleaseEngine {
     await this.#add(pipeline.source);
   }
 
-  async #saveStates(): Promise<void> {
-    for (const name of this.#pipelines.keys()) await this.#saveState(name);
+  /** @param last whatever was stored lately */
+  async #saveStates(last: boolean): Promise<void> {
+    for (const [name, { saveDueMs }] of this.#pipelines) {
+      await this.#saveState(name, last || performance.now() >= saveDueMs);
+    }
   }
 
-  async #saveState(name: string): Promise<void> {
-    const snapshot = await this.#host.snapshot(name).catch(() => null);
-    const loaded = snapshot === null ? undefined : this.#pipelines.get(name)!.loaded.get(snapshot.key);
-    if (loaded !== undefined) await this.#parts.states.save(name, loaded.identity, snapshot!.state);
+  /** @param whole with the model's own state, not only what was decided */
+  #saveState(name: string, whole: boolean): Promise<void> {
+    const { states } = this.#parts;
+    const pipeline = this.#pipelines.get(name)!;
+    pipeline.saving = pipeline.saving.then(async () => {
+      const snapshot = await this.#host.snapshot(name).catch(() => null);
+      const loaded = snapshot === null ? undefined : pipeline.loaded.get(snapshot.key);
+      if (snapshot === null || loaded === undefined) return;
+      if (!whole) return states.saveDecisions(name, loaded.identity, snapshot.state);
+      // A little less than the interval, or a timer that is early by a hair would skip one.
+      pipeline.saveDueMs = performance.now() + restAfterSave(snapshot.state, SAVE_STATES_MS) - SAVE_EARLY_MS;
+      return states.save(name, loaded.identity, snapshot.state);
+    });
+    return pipeline.saving;
   }
 
   #onAnomaly(news: AnomalyNews): void {
@@ -271,7 +308,7 @@ export class PipelineService implements ReleaseEngine {
     if (loaded === undefined) return;
     this.#parts.reporter.anomaly(anomalyOf(news, loaded.served));
     // An open anomaly must be closed some day, also by an agent that was killed meanwhile.
-    if (news.update.change !== 'revised') void this.#saveState(news.pipeline);
+    if (news.update.change !== 'revised') void this.#saveState(news.pipeline, false);
   }
 
   #onFault({ pipeline: name, key, code, message }: FaultNews): void {
@@ -306,7 +343,16 @@ export class PipelineService implements ReleaseEngine {
 }
 
 function emptyPipeline(source: PipelineSource): Pipeline {
-  return { source, loaded: new Map(), running: null, trouble: null, lastScoreAt: null, refusedTold: false };
+  return {
+    source,
+    loaded: new Map(),
+    running: null,
+    trouble: null,
+    lastScoreAt: null,
+    refusedTold: false,
+    saveDueMs: 0,
+    saving: Promise.resolve(),
+  };
 }
 
 /** What must be the same for a detector to be the same. */
