@@ -8,10 +8,10 @@ const HELD_OUT_SHARE = 0.2;
 /** Fewer rows show nothing. */
 const FEWEST_HELD_OUT = 24;
 /** Few rows are used again with other faults, until there are this many of either … */
-const WANTED_ROWS = 2_000;
-const WANTED_FAULTS = 24;
+const WANTED_ROWS = 4_000;
+const WANTED_FAULTS = 48;
 /** … or this many copies. */
-const MOST_COPIES = 40;
+const MOST_COPIES = 60;
 /** Sizes of faults, deviations: from what nobody sees to what nobody misses, so that decisions of either kind are compared. */
 const SMALLEST = 1;
 const LARGEST = 10;

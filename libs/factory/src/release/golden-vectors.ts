@@ -6,6 +6,8 @@ import type { WindowSet } from '../window-set.ts';
 
 const NORMAL = 4;
 const FAULTY = 5;
+/** Of a manifest, for the windows; large ones are fewer. */
+const MOST_BYTES = 2 ** 20;
 
 /**
  * How far a device may be from the factory's outputs, relative to a value, and to the outputs' usual size for what is close to
@@ -22,10 +24,14 @@ const TOLERANCES: Record<Precision, number> = {
 /** Other hardware may differ by more than the same one without optimisations does. */
 const OTHER_HARDWARE = 3;
 
-/** A few windows of normal operation, evenly spread, and one with each kind of fault. */
+/** A few windows of normal operation, evenly spread, and one with each kind of fault; fewer where they are large. */
 export function goldenWindows(training: WindowSet, random: () => number): WindowSet {
+  const fitting = Math.floor(MOST_BYTES / (4 * training.window * training.channels));
+  const faulty = Math.min(FAULTY, Math.max(1, Math.floor(fitting / 2)));
   const pick = (count: number): WindowSet => selectWindows(training, evenly(count, training.count));
-  return concatWindows(pick(NORMAL), injectFaults(pick(FAULTY), random, { smallest: 4, largest: 8 }));
+  const faults = injectFaults(pick(faulty), random, { smallest: 4, largest: 8 });
+  const normal = Math.min(NORMAL, fitting - faulty);
+  return normal > 0 ? concatWindows(pick(normal), faults) : faults;
 }
 
 /**

@@ -1,7 +1,6 @@
 import type { TrainedDetector, TrainingContext, TrainingData } from '../detector.ts';
 import { NotEnoughDataError, UnusableDataError } from '../errors.ts';
 import { heldOutFrom } from '../evaluation/trial-data.ts';
-import type { HoldOut } from '../evaluation/trial-data.ts';
 import { trainFamily } from '../families.ts';
 import { channelsOf, recordingRows } from '../window-set.ts';
 import type { Recording } from '../window-set.ts';
@@ -10,6 +9,7 @@ import { nameOf } from './prepared-model.ts';
 import type { PreparedModel } from './prepared-model.ts';
 import type { BuildOptions, TrainSource } from './release-options.ts';
 import { releaseTrial } from './release-trial.ts';
+import type { NormalRows } from './release-trial.ts';
 import { hasState } from './graph-state.ts';
 import { samplingOf } from './signature-of.ts';
 
@@ -55,17 +55,15 @@ export async function trainSource(
         : 'There is too little data to hold any out: measured on the recordings that it was trained on.',
     );
   }
-  const holdOuts = usable.map((recording, i): HoldOut & { name: string; digest: string | null } => {
-    const cut = heldOut ? cuts[i]! : 0;
+  const normal = usable.map((recording, i): NormalRows => {
     const { digest = null } = source.recordings[i]!;
-    // One that is too short to hold anything out lends all of its rows where there is nothing else.
-    return { recording, from: cut, name: nameOf(source.recordings[i]!, i), digest };
+    return { recording, from: heldOut ? cuts[i]! : 0, name: nameOf(source.recordings[i]!, i), digest };
   });
-  const shape = shapeOf(detector);
   const made = releaseTrial(
     evaluation,
-    holdOuts.filter(({ recording, from }) => from < recording.rows),
-    { shape, stateful: hasState(detector.graph), random },
+    // One that is too short to hold anything out was trained on as a whole.
+    normal.filter(({ recording, from }) => from < recording.rows),
+    { shape: shapeOf(detector), stateful: hasState(detector.graph), random },
   );
   return {
     detector,
