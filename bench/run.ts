@@ -1,4 +1,4 @@
-/** `npm run bench -- <name>… [--json] [--data DIR]`: runs benchmarks one after another and prints what they measured. */
+/** `npm run bench -- <name>… [--json] [--data DIR] [--families a,b]`: runs benchmarks one after another and prints what they measured. */
 import { readdir } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { messageOf } from '@drover/runtime';
@@ -27,7 +27,7 @@ async function main(): Promise<number> {
   for (const name of positionals) {
     const bench = await load(name);
     print(`\n${bench.name}: ${bench.summary}`);
-    const result = await bench.run({ dataDir: values.data, say });
+    const result = await bench.run({ dataDir: values.data, families: values.families?.split(','), say });
     const ok = result.measures.every((measure) => measure.ok !== false);
     results[name] = { ok, ...result };
     print(`\n${tableOf(result.measures)}\n${pairsOf(result.settings)}`);
@@ -46,7 +46,12 @@ function readArguments() {
   try {
     return parseArgs({
       allowPositionals: true,
-      options: { json: { type: 'boolean', default: false }, data: { type: 'string' }, help: { type: 'boolean' } },
+      options: {
+        json: { type: 'boolean', default: false },
+        data: { type: 'string' },
+        families: { type: 'string' },
+        help: { type: 'boolean' },
+      },
     });
   } catch (error) {
     console.error(messageOf(error));
@@ -69,7 +74,7 @@ async function load(name: string): Promise<Bench> {
 
 async function usage(known: readonly string[]): Promise<string> {
   const lines = await Promise.all(known.map(async (name) => `  ${name.padEnd(12)}${(await load(name)).summary}`));
-  return `Usage: npm run bench -- <name>... [--json] [--data DIR]\n\n${lines.join('\n')}`;
+  return `Usage: npm run bench -- <name>... [--json] [--data DIR] [--families a,b]\n\n${lines.join('\n')}`;
 }
 
 process.exitCode = await main();

@@ -9,6 +9,8 @@ export interface Bench {
 export interface BenchOptions {
   /** A folder with recordings, for benches that use some. */
   readonly dataDir?: string | undefined;
+  /** Only these model families, for benches that compare some. */
+  readonly families?: readonly string[] | undefined;
   /** Tells what is going on; not part of the result. */
   say(text: string): void;
 }
