@@ -1,7 +1,7 @@
 import type { Family, TrainedDetector, TrainingContext, TrainingData } from '../detector.ts';
 import { InvalidTrainingOptionsError } from '../errors.ts';
 import { blocksOf, bulkOf } from '../held-out.ts';
-import { fitScale, scaleRows, smoothRows } from '../mahalanobis/smoothing.ts';
+import { firstNormal, fitScale, scaleRows, smoothRows } from '../mahalanobis/smoothing.ts';
 import type { ChannelScale } from '../mahalanobis/smoothing.ts';
 import { newestOf, refuseStill, shapeOf, trainingRows } from '../mahalanobis/training-rows.ts';
 import type { TrainingRows } from '../mahalanobis/training-rows.ts';
@@ -145,7 +145,7 @@ interface Fit {
 function fitRobustly(rows: TrainingRows, following: Following, options: AdaptiveOptions): Fit {
   const features = options.rates.length * rows.channels;
   const blocks = blocksOf(rows.count, options.folds);
-  let normal: readonly boolean[] = Array.from({ length: rows.count }, () => true);
+  let normal: readonly boolean[] = firstNormal(rows, options.maxContamination);
   let known: Whitening | null = null;
   for (let pass = 1; ; pass += 1) {
     const scale = fitScale(rows, normal);

@@ -1,4 +1,4 @@
-import { quantile } from '../quantile.ts';
+import { quantile, quantileOfSorted } from '../quantile.ts';
 import type { TrainingRows } from './training-rows.ts';
 
 /** How a row becomes free of units: (x − center) · inverse. */
@@ -17,6 +17,28 @@ const FLAT = 1e-6;
 const SPAN = 1 / 8;
 /** How far one sample can move a smoothed channel at most, in deviations of the unsmoothed channel. */
 export const LARGEST_STEP = 20;
+
+/** Deviations, by the middle 80 % of a channel, from which on a row is not trained on at first. */
+const OUTLIER = 6;
+
+/**
+ * Which rows to begin with: those without a value far outside of the middle 80 % of its channel. Faults in the training data
+ * would else make the first scales so large that they hide in them. What belongs to the bulk after all comes back later.
+ */
+export function firstNormal({ values, count, channels }: TrainingRows, maxContamination: number): boolean[] {
+  const worst = new Float64Array(count);
+  for (let c = 0; c < channels; c += 1) {
+    const column = Float64Array.from({ length: count }, (_, n) => values[n * channels + c]!);
+    const sorted = column.toSorted();
+    const middle = quantileOfSorted(sorted, 0.5);
+    const span = quantileOfSorted(sorted, 0.9) - quantileOfSorted(sorted, 0.1);
+    // 2.56: from the first to the last decile of a normal distribution, in deviations.
+    if (span > 0)
+      column.forEach((value, n) => (worst[n] = Math.max(worst[n]!, (Math.abs(value - middle) * 2.56) / span)));
+  }
+  const limit = Math.max(OUTLIER, quantile(worst, 1 - maxContamination));
+  return Array.from(worst, (deviations) => deviations <= limit);
+}
 
 /** Median and deviation per channel over the rows marked in `use`. */
 export function fitScale({ values, count, channels }: TrainingRows, use: readonly boolean[]): ChannelScale {

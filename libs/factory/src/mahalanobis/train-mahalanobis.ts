@@ -4,7 +4,7 @@ import { blocksOf, bulkOf } from '../held-out.ts';
 import { quantile } from '../quantile.ts';
 import { buildMahalanobisGraph, distances } from './mahalanobis-graph.ts';
 import type { MahalanobisModel } from './mahalanobis-graph.ts';
-import { fitScale, scaleRows, smoothRows } from './smoothing.ts';
+import { firstNormal, fitScale, scaleRows, smoothRows } from './smoothing.ts';
 import type { ChannelScale } from './smoothing.ts';
 import { newestOf, refuseStill, shapeOf, trainingRows } from './training-rows.ts';
 import type { TrainingRows } from './training-rows.ts';
@@ -139,7 +139,7 @@ interface Fit {
 
 function fitRobustly(rows: TrainingRows, options: MahalanobisOptions): Fit {
   const { channels, count, starts } = rows;
-  let normal: readonly boolean[] = Array.from({ length: count }, () => true);
+  let normal: readonly boolean[] = firstNormal(rows, options.maxContamination);
   for (let pass = 1; ; pass += 1) {
     const scale = fitScale(rows, normal);
     refuseStill(scale.inverse);

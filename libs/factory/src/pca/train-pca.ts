@@ -136,11 +136,11 @@ function fitRobustly(set: WindowSet, options: PcaOptions): RobustFit {
     const z = normalise(set, normaliser);
     const scatter = new Float64Array(dimensions * dimensions);
     const count = addScatter(z, dimensions, [0, set.count], normal, scatter);
-    const { pca, basis } = fitComponents(scatter, count, dimensions, options.explainedVariance);
-    const heldOut = heldOutIndex(z, set, normal, pca, basis, options.folds);
+    const { pca: components, basis } = fitComponents(scatter, count, dimensions, options.explainedVariance);
+    const heldOut = heldOutIndex(z, set, normal, components, basis, options.folds);
     const next = bulkOf(heldOut, normal, options.maxContamination);
     if (pass === MOST_PASSES || next.every((flag, n) => flag === normal[n]))
-      return { normaliser, pca, heldOut, normal };
+      return { normaliser, pca: components, heldOut, normal };
     normal = next;
   }
 }

@@ -2,7 +2,7 @@ import type { Family, TrainedDetector, TrainingContext, TrainingData } from '../
 import { InvalidTrainingOptionsError } from '../errors.ts';
 import { largestDeviations } from '../adaptive/follow.ts';
 import { blocksOf, bulkOf } from '../held-out.ts';
-import { fitScale, LARGEST_STEP, smoothRows } from '../mahalanobis/smoothing.ts';
+import { firstNormal, fitScale, LARGEST_STEP, smoothRows } from '../mahalanobis/smoothing.ts';
 import type { ChannelScale } from '../mahalanobis/smoothing.ts';
 import { refuseStill, trainingRows } from '../mahalanobis/training-rows.ts';
 import type { TrainingRows } from '../mahalanobis/training-rows.ts';
@@ -137,7 +137,7 @@ interface Fit {
 function fitRobustly(rows: TrainingRows, { newest, lags }: { newest: number; lags: number }, options: VarOptions): Fit {
   const { channels, count, starts } = rows;
   const blocks = blocksOf(count, options.folds);
-  let normal: readonly boolean[] = Array.from({ length: count }, () => true);
+  let normal: readonly boolean[] = firstNormal(rows, options.maxContamination);
   for (let pass = 1; ; pass += 1) {
     const scale = fitScale(rows, normal);
     refuseStill(scale.inverse);
