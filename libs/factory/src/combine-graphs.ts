@@ -67,7 +67,8 @@ export function combineDetectors(
 /**
  * One graph of several: every part gets the newest of the samples (a slice off the end of the window), its values are
  * prefixed with its index (`state.memory` of the first is `state.0.memory`), `score` is [N, S₁ + S₂ + …], and
- * `contributions` is the mean of the parts' shares, so that a part with a larger unit does not hide the others.
+ * `contributions` is the mean of the parts' shares, so that a part with a larger unit does not hide the others (of a single
+ * channel, where shares say nothing: the largest).
  *
  * @throws UnsupportedGraphError where operator sets contradict each other, or a part has local functions
  */
@@ -81,7 +82,7 @@ export function combineGraphs(parts: readonly GraphPart[], channels: number): Va
     graph.input.push(valueInfo(name, DataType.FLOAT, dims ?? [channels]));
   }
   for (const [index, part] of parts.entries()) append(graph, part, { index, window });
-  const head = joinOutputs(parts.length);
+  const head = joinOutputs(parts.length, channels);
   graph.node.push(...head.node);
   graph.initializer.push(...head.initializer);
   const signals = parts.reduce<number | string>((sum, part) => addSignals(sum, part.graph.graph), 0);
@@ -134,11 +135,19 @@ function newestSamples(from: string, to: string, own: number, window: number): G
 }
 
 /** `score` and `contributions` from those of the parts. */
-function joinOutputs(count: number): GraphProto {
+function joinOutputs(count: number, channels: number): GraphProto {
   const graph = new GraphBuilder('join');
   const indices = Array.from({ length: count }, (_, index) => index);
   const scores = indices.map((i) => graph.input(`${i}.score`, DataType.FLOAT, ['N', `S${i}`]));
   const parts = indices.map((i) => graph.input(`${i}.contributions`, DataType.FLOAT, ['N', 'C']));
+  graph.node('Concat', scores, { axis: 1 }, { outputs: ['score'] });
+  graph.output('score', DataType.FLOAT, ['N', 'S']);
+  if (channels === 1) {
+    // All shares of one channel are 1.
+    graph.node('Max', parts, {}, { outputs: ['contributions'] });
+    graph.output('contributions', DataType.FLOAT, ['N', 1]);
+    return graph.build().graph;
+  }
   const axis = graph.initializer('join.axis', int64([1]));
   // A part that sees nothing unusual has no contributions at all: no share instead of a division by zero.
   const least = graph.initializer('join.least', float32(1e-30));
@@ -147,9 +156,7 @@ function joinOutputs(count: number): GraphProto {
     const total = graph.node('Max', [sum, least], {}, { outputs: [`join.total.${i}`] });
     return graph.node('Div', [part, total], {}, { outputs: [`join.share.${i}`] });
   });
-  graph.node('Concat', scores, { axis: 1 }, { outputs: ['score'] });
   graph.node('Mean', shares, {}, { outputs: ['contributions'] });
-  graph.output('score', DataType.FLOAT, ['N', 'S']);
   graph.output('contributions', DataType.FLOAT, ['N', 'C']);
   return graph.build().graph;
 }

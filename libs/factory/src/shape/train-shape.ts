@@ -41,6 +41,8 @@ export const TAIL_DEFAULTS = {
 /** Channels × span × series samples: what a run goes through. More takes longer than 100 µs. */
 const MOST_PRODUCTS = 40_000;
 const MOST_SAMPLES = 1_024;
+/** Deviations: what repeats exactly has no distances to take a unit from. */
+const LEAST_UNIT = 0.01;
 /** Windows that calibrations run on. */
 const MOST_WINDOWS = 4_000;
 /** Samples that say where a channel lies. */
@@ -67,7 +69,7 @@ export const shape: Family<ShapeOptions> = {
     const bare = { channels, span, memory, step, limit: options.limit, ...scale };
     const model = { ...bare, training: normaliseRows(rows.data, bare), trainingStarts: starts };
     const distances = leaveOneOutDistances(model);
-    const unit = quantile(distances, 0.95) || 1;
+    const unit = Math.max(quantile(distances, 0.95), LEAST_UNIT);
     const trainedOn = windowsOf(data.recordings, { ...sampling, window: step }, undefined, MOST_WINDOWS);
     const history = summaryOf(distances.map((distance) => distance / unit));
     return {
