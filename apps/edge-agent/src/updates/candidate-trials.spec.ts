@@ -1,3 +1,6 @@
+import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { benchmarkMessageSchema } from '@drover/contracts';
 import { ReleaseSource } from './release.fixture.ts';
@@ -107,6 +110,33 @@ describe('the candidates of a release', () => {
       '*modest': 'only candidate that works here',
       hungry: 'needs more memory than there is',
     });
+  });
+});
+
+describe('a power cut while candidates are measured', () => {
+  it('has them measured again, and nothing fetched again', async () => {
+    const cuts: string[] = [];
+    const target = source.publish({ release: 'one', variants: [slow, { name: 'fast' }] });
+    const running: Workbench = await open({
+      onJournal: async (folder) => {
+        if (running.journal.get('pump').attempt?.phase !== 'verified') return;
+        const copy = await mkdtemp(join(tmpdir(), 'drover-cut-'));
+        cuts.push(copy);
+        await cp(folder, copy, { recursive: true });
+      },
+    });
+    await running.want(target);
+    const fetched = source.asked.length;
+    // In the middle of the second candidate, and before the choice was written down.
+    expect(cuts.length).toBeGreaterThanOrEqual(3);
+    for (const cut of cuts.slice(-2)) {
+      const after = await open({ from: cut });
+      await after.want(target);
+      expect(after.journal.get('pump').serving?.variant).toBe('fast');
+      expect(Object.keys(told(after))).toEqual(['slow', '*fast']);
+    }
+    expect(source.asked.length).toBe(fetched);
+    for (const cut of cuts) await rm(cut, { recursive: true, force: true });
   });
 });
 

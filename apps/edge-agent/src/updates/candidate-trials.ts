@@ -118,7 +118,8 @@ export class CandidateTrials {
       for (const release of round % 2 === 0 ? order : order.toReversed()) {
         const measurement = measurements.get(release)!;
         if (measurement.spent) continue;
-        const failure = await this.#try(pipeline, release, tries, signal, () =>
+        // What has run once does not end the agent in a later round.
+        const failure = await this.#try(pipeline, release, round === 0 ? tries : null, signal, () =>
           this.#measure(pipeline, measurement, limitBytes, signal),
         );
         if (failure === null) continue;
@@ -150,37 +151,37 @@ export class CandidateTrials {
   }
 
   /**
-   * @param tries begun and not ended so far, by variant; kept up to date
+   * @param tries begun and not ended so far, by variant; kept up to date. null: not counted
    * @returns null where it worked
    * @throws where it says nothing of the candidate: aborted, or no journal
    */
   async #try(
     pipeline: string,
     release: ReadyRelease,
-    tries: Map<string, number>,
+    tries: Map<string, number> | null,
     signal: AbortSignal,
     check: () => Promise<void>,
   ): Promise<DroppedCandidate | null> {
     const { name } = release.variant;
-    const times = (tries.get(name) ?? 0) + 1;
+    const times = (tries?.get(name) ?? 0) + 1;
     if (times > MOST_TRIES) {
       return { variant: name, reason: 'graph-invalid', message: `the agent ended ${MOST_TRIES} times while trying it` };
     }
-    await this.#note(pipeline, tries.set(name, times));
+    if (tries !== null) await this.#note(pipeline, tries.set(name, times));
     try {
       await check();
       return null;
     } catch (error) {
-      if (signal.aborted) {
+      if (signal.aborted && tries !== null) {
         // Being stopped is no fault of the candidate.
         tries.delete(name);
         await this.#note(pipeline, tries).catch(() => undefined);
-        signal.throwIfAborted();
       }
+      signal.throwIfAborted();
       if (error instanceof JournalUnwritableError) throw error;
       return this.#dropped(pipeline, release, error);
     } finally {
-      tries.delete(name);
+      tries?.delete(name);
     }
   }
 
