@@ -78,7 +78,8 @@ export class BenchmarkRepository {
         SELECT ${TIER} AS tier, array_agg(DISTINCT b.variant) AS variants,
                (array_agg(b.variant ORDER BY b.at DESC, b.boot_id DESC, b.seq DESC) FILTER (WHERE b.chosen))[1] AS chosen
           FROM benchmarks b JOIN devices d ON d.fleet_id = b.fleet_id AND d.id = b.device_id
-         WHERE b.fleet_id = ${fleet} AND b.release_id = ${release}
+         -- A variant that was dropped before it was measured has no times.
+         WHERE b.fleet_id = ${fleet} AND b.release_id = ${release} AND b.runs > 0
          GROUP BY b.device_id, 1
       ) measured WHERE chosen IS NOT NULL GROUP BY tier, variants, chosen`;
   }
@@ -89,7 +90,8 @@ export class BenchmarkRepository {
       WITH fastest AS (
         SELECT DISTINCT ON (b.device_id, b.variant) ${TIER} AS tier, b.device_id, b.variant, b.p50_us, b.p99_us
           FROM benchmarks b JOIN devices d ON d.fleet_id = b.fleet_id AND d.id = b.device_id
-         WHERE b.fleet_id = ${fleet} AND b.release_id = ${release}
+         -- A variant that was dropped before it was measured has no times.
+         WHERE b.fleet_id = ${fleet} AND b.release_id = ${release} AND b.runs > 0
          ORDER BY b.device_id, b.variant, b.p50_us
       ), taken AS (
         SELECT DISTINCT ON (device_id) device_id, variant FROM benchmarks
