@@ -12,3 +12,5 @@ export class InvalidTrainingOptionsError extends CallerError {}
 export class UnsupportedGraphError extends CallerError {}
 /** A model that the factory itself made fails in ONNX Runtime or gives numbers that are none. */
 export class BrokenModelError extends InternalError {}
+/** A graph that would need more memory than a detector may have. */
+export class UnaffordableModelError extends CallerError {}

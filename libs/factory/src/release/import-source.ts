@@ -2,6 +2,7 @@ import type { ModelSignature } from '@drover/contracts';
 import type { PolicySpec } from '@drover/detection';
 import { decodeModel } from '@drover/onnx';
 import type { ValidModel } from '@drover/onnx';
+import { refuseUnaffordable } from '../compression/refuse-unaffordable.ts';
 import type { TrainedDetector } from '../detector.ts';
 import { openDetector } from '../detector-session.ts';
 import type { DetectorShape } from '../detector-session.ts';
@@ -34,8 +35,8 @@ const FEWEST_WINDOWS = 32;
  * A model that somebody else has trained: decoded, checked against the detector contract and its signature, tried on the
  * calibration data, and given a policy where it has none.
  *
- * @throws MalformedModelError, InvalidModelError and the other errors of `decodeModel`; InvalidGraphError,
- *   DetectorContractError naming every difference; UnsupportedGraphError for scores that are no numbers;
+ * @throws MalformedModelError, InvalidModelError and the other errors of `decodeModel`; UnaffordableModelError where it
+ *   would take too much memory; InvalidGraphError, DetectorContractError naming every difference; UnsupportedGraphError for scores that are no numbers;
  *   InconsistentRecordingError for calibration with other channels; InvalidTrainingOptionsError without policy and
  *   calibration; UnusableDataError where no policy can be found
  */
@@ -48,6 +49,7 @@ export async function importSource(
   const { evaluation = [] } = options;
   const names = signature.channels.map(({ name }) => name);
   const graph = decodeModel(source.model);
+  refuseUnaffordable(graph, { window: signature.window, channels: names.length });
   const { window, stride, rateHz, maxGapMs, warmup, stateReset } = signature;
   const shape: DetectorShape = { window, stride, rateHz, maxGapMs, warmup, stateReset };
   await (await openDetector(source.model, shape, names)).session.release();
