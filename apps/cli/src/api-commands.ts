@@ -11,13 +11,22 @@ import { formatObject, formatRows } from './table.ts';
 type Flags = ConnectionOptions & { readonly body?: string } & Readonly<Record<string, unknown>>;
 
 /** Routes with a command of their own: their bodies are no JSON. */
-const SPECIAL = new Set(['artifacts.upload', 'artifacts.download', 'events.stream']);
+const SPECIAL = new Set([
+  'artifacts.upload',
+  'artifacts.download',
+  'events.stream',
+  'releases.card',
+  'releases.cardText',
+]);
+/** Routes that are not named like their command, or have none. */
+const RENAMED: Readonly<Record<string, string | null>> = { 'events.stream': 'follow', 'releases.cardText': null };
 
 interface Property {
   readonly type?: string;
   readonly description?: string;
   readonly enum?: readonly unknown[];
   readonly default?: unknown;
+  readonly items?: Property;
 }
 
 /**
@@ -27,7 +36,7 @@ interface Property {
 export function apiCommands(): Command[] {
   return Object.values(api).map((routes) => {
     const all = Object.values(routes) as Route[];
-    const names = all.map((route) => (route.id === 'events.stream' ? 'follow' : nameOf(route)));
+    const names = all.map((route) => (route.id in RENAMED ? RENAMED[route.id] : nameOf(route))).filter(Boolean);
     const group = new Command(all[0]!.id.split('.')[0]).description(names.join(', '));
     for (const route of all) if (!SPECIAL.has(route.id)) group.addCommand(routeCommand(route));
     return group;
@@ -42,7 +51,7 @@ function routeCommand(route: Route): Command {
   const body = route.body ? propertiesOf(route.body) : {};
   for (const [name, property] of Object.entries({ ...query, ...simple(body) }))
     command.addOption(optionFor(name, property));
-  if (route.body) command.option('--body <json>', 'the whole body as JSON; @file reads a file, - reads standard input');
+  if (route.body) addBodyOption(command, body);
   if (isList(route)) command.option('--all', 'every page');
   addConnectionOptions(command);
   command.action(async (...given: unknown[]) => {
@@ -63,6 +72,16 @@ function routeCommand(route: Route): Command {
   return command;
 }
 
+function addBodyOption(command: Command, body: Record<string, Property>): void {
+  command.option('--body <json>', 'the body as JSON, beside the options; @file reads a file, - reads standard input');
+  const others = Object.keys(body).filter((name) => !(name in simple(body)));
+  if (others.length > 0)
+    command.addHelpText(
+      'after',
+      `\nOnly in --body: ${others.join(', ')}. /openapi.json of the control plane says what they hold.`,
+    );
+}
+
 function print(result: unknown, { json }: ConnectionOptions): void {
   if (json) return void process.stdout.write(`${JSON.stringify(result ?? null, null, 2)}\n`);
   if (result === undefined) return void process.stdout.write('Done.\n');
@@ -80,21 +99,25 @@ function propertiesOf(schema: z.ZodType): Record<string, Property> {
   return json.properties ?? {};
 }
 
-/** Fields that fit into one option each. */
+const SIMPLE_TYPES = new Set(['string', 'number', 'integer', 'boolean']);
+
+/** Fields that fit into one option each: plain values, and lists of them. */
 function simple(properties: Record<string, Property>): Record<string, Property> {
   return Object.fromEntries(
     Object.entries(properties).filter(([, property]) =>
-      ['string', 'number', 'integer', 'boolean'].includes(property.type ?? ''),
+      SIMPLE_TYPES.has((property.type === 'array' ? property.items?.type : property.type) ?? ''),
     ),
   );
 }
 
 function optionFor(name: string, property: Property): Option {
+  const list = property.type === 'array';
+  const { type, enum: choices } = list ? property.items! : property;
   const option = new Option(
-    `--${kebab(name)} <${property.type ?? 'value'}>`,
+    `--${kebab(name)} <${type ?? 'value'}${list ? '...' : ''}>`,
     property.default === undefined ? '' : `default: ${JSON.stringify(property.default)}`,
   );
-  return property.enum ? option.choices(property.enum.map(String)) : option;
+  return choices ? option.choices(choices.map(String)) : option;
 }
 
 function pick(flags: Flags, properties: Record<string, Property>): Record<string, unknown> {
@@ -109,11 +132,17 @@ function pick(flags: Flags, properties: Record<string, Property>): Record<string
 function typed(values: Record<string, unknown>, properties: Record<string, Property>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => {
-      const type = properties[name]?.type;
-      if (type === 'boolean') return [name, value === 'true'];
-      return [name, type === 'number' || type === 'integer' ? Number(value) : value];
+      const property = properties[name];
+      return Array.isArray(value)
+        ? [name, value.map((item) => typedValue(item, property?.items?.type))]
+        : [name, typedValue(value, property?.type)];
     }),
   );
+}
+
+function typedValue(value: unknown, type: string | undefined): unknown {
+  if (type === 'boolean') return value === 'true';
+  return type === 'number' || type === 'integer' ? Number(value) : value;
 }
 
 async function readBody(given: string | undefined): Promise<Record<string, unknown>> {

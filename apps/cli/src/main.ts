@@ -3,9 +3,12 @@ import { Command } from 'commander';
 import { apiCommands } from './api-commands.ts';
 import { addArtifactCommands } from './artifact-commands.ts';
 import { demoCommand } from './demo/demo-command.ts';
+import { addBuildCommands } from './build-commands.ts';
+import { addDatasetCommands } from './dataset-commands.ts';
 import { addEventsCommand } from './events-command.ts';
 import { backtestCommand } from './local/backtest-command.ts';
 import { factoryCommand } from './local/factory-command.ts';
+import { addReleaseCommands } from './release-commands.ts';
 
 const VERSION = '0.1.0';
 
@@ -18,9 +21,16 @@ const program = new Command('drover')
 program.addCommand(demoCommand());
 program.addCommand(backtestCommand());
 program.addCommand(factoryCommand());
+/** Commands that no table of routes can say. */
+const ADDITIONS: Readonly<Record<string, (group: Command) => void>> = {
+  artifacts: addArtifactCommands,
+  builds: addBuildCommands,
+  datasets: addDatasetCommands,
+  events: addEventsCommand,
+  releases: addReleaseCommands,
+};
 for (const command of apiCommands()) {
-  if (command.name() === 'artifacts') addArtifactCommands(command);
-  if (command.name() === 'events') addEventsCommand(command);
+  ADDITIONS[command.name()]?.(command);
   program.addCommand(command);
 }
 

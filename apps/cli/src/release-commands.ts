@@ -1,0 +1,25 @@
+import { api } from '@drover/contracts';
+import { cardToMarkdown } from '@drover/factory';
+import type { Command } from 'commander';
+import { addConnectionOptions, connect } from './connection.ts';
+import type { ConnectionOptions } from './connection.ts';
+import { formatObject } from './table.ts';
+
+/** Adds `card` to the group `releases`. */
+export function addReleaseCommands(releases: Command): void {
+  addConnectionOptions(
+    releases
+      .command('card')
+      .description('The model card: data, family, hyperparameters, metrics, variants, limits')
+      .argument('<release>')
+      .option('--markdown', 'as a document for people'),
+  ).action(async (release: string, flags: ConnectionOptions & { markdown?: boolean }) => {
+    const card = await connect(flags).call(api.releases.card, { params: { release } });
+    const text = flags.json
+      ? `${JSON.stringify(card, null, 2)}\n`
+      : flags.markdown
+        ? cardToMarkdown(card)
+        : `${formatObject(card)}\n`;
+    process.stdout.write(text);
+  });
+}
