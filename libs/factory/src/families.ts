@@ -1,4 +1,5 @@
 import { adaptive } from './adaptive/train-adaptive.ts';
+import { auto } from './auto/train-auto.ts';
 import { InvalidTrainingOptionsError } from './errors.ts';
 import type { Family, TrainedDetector, TrainingContext, TrainingData } from './detector.ts';
 import { mahalanobis } from './mahalanobis/train-mahalanobis.ts';
@@ -12,6 +13,7 @@ import { vectorAutoregression } from './var/train-var.ts';
 
 /** Every family, in the order in which they are shown. */
 export const FAMILIES: Readonly<Record<string, Family>> = {
+  auto,
   pca,
   mahalanobis,
   var: vectorAutoregression,
