@@ -10,7 +10,7 @@ import { addConnectionOptions, connect } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 import { describeReport } from './local/inspect-command.ts';
 import { interruptible } from './local/interruption.ts';
-import { csvFiles } from './local/named-recordings.ts';
+import { csvFiles } from './local/csv-files.ts';
 import { addReadingOptions, readingOf } from './local/reading-flags.ts';
 import type { ReadingFlags } from './local/reading-flags.ts';
 import { formatObject } from './table.ts';

@@ -6,8 +6,6 @@ import { demoCommand } from './demo/demo-command.ts';
 import { addBuildCommands } from './build-commands.ts';
 import { addDatasetCommands } from './dataset-commands.ts';
 import { addEventsCommand } from './events-command.ts';
-import { backtestCommand } from './local/backtest-command.ts';
-import { factoryCommand } from './local/factory-command.ts';
 import { addReleaseCommands } from './release-commands.ts';
 
 const VERSION = '0.1.0';
@@ -19,8 +17,17 @@ const program = new Command('drover')
   .addHelpText('after', '\nSet DROVER_API_URL and DROVER_API_KEY; every command takes --help and --json.');
 
 program.addCommand(demoCommand());
-program.addCommand(backtestCommand());
-program.addCommand(factoryCommand());
+// Half of the time of a start is ONNX Runtime and what trains, so only the commands that work here load them.
+const [wanted] = process.argv.slice(2);
+if (wanted === 'help' || wanted === 'backtest' || wanted === 'factory') {
+  program.addCommand((await import('./local/backtest-command.ts')).backtestCommand());
+  program.addCommand((await import('./local/factory-command.ts')).factoryCommand());
+} else {
+  program
+    .command('backtest')
+    .description('Run the detection path of the agent over recordings (CSV), without a server');
+  program.command('factory').description('train, compress, evaluate, report and inspect, without a server');
+}
 /** Commands that no table of routes can say. */
 const ADDITIONS: Readonly<Record<string, (group: Command) => void>> = {
   artifacts: addArtifactCommands,

@@ -1,5 +1,4 @@
 import { api } from '@drover/contracts';
-import { cardToMarkdown } from '@drover/factory';
 import type { Command } from 'commander';
 import { addConnectionOptions, connect } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
@@ -14,6 +13,8 @@ export function addReleaseCommands(releases: Command): void {
       .argument('<release>')
       .option('--markdown', 'as a document for people'),
   ).action(async (release: string, flags: ConnectionOptions & { markdown?: boolean }) => {
+    // Loaded where it is used: it brings ONNX Runtime, which a call of the API does without.
+    const { cardToMarkdown } = await import('@drover/factory');
     const card = await connect(flags).call(api.releases.card, { params: { release } });
     const text = flags.json
       ? `${JSON.stringify(card, null, 2)}\n`

@@ -9,7 +9,7 @@ import { addConnectionOptions } from '../connection.ts';
 import type { ConnectionOptions } from '../connection.ts';
 import { formatTable } from '../table.ts';
 import { interruptible } from './interruption.ts';
-import { csvFiles } from './named-recordings.ts';
+import { csvFiles } from './csv-files.ts';
 import { addReadingOptions, positive, readingOf, wholeNumber } from './reading-flags.ts';
 import type { ReadingFlags } from './reading-flags.ts';
 import { releaseDetector } from './release-detector.ts';

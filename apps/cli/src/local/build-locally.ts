@@ -7,6 +7,7 @@ import { InvalidInputError } from '@drover/runtime';
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { formatTable } from '../table.ts';
+import { figure, share } from './figures.ts';
 import { interruptible } from './interruption.ts';
 import { progressLines } from './progress-lines.ts';
 import { wholeNumber } from './reading-flags.ts';
@@ -90,12 +91,4 @@ function summaryOf({ card }: BuiltRelease, folder: string): string {
     '',
     `${card.family} in ${folder}: "drover factory report ${folder}" prints its card.`,
   ].join('\n');
-}
-
-export function figure(value: number | undefined): string {
-  return value === undefined ? '-' : value.toFixed(3);
-}
-
-export function share(value: number | undefined): string {
-  return value === undefined ? '-' : `${(value * 100).toFixed(1)} %`;
 }

@@ -2,9 +2,9 @@ import { inspectRecordings } from '@drover/recordings';
 import type { DatasetReport, RecordingReport } from '@drover/recordings';
 import { Command } from 'commander';
 import { formatTable } from '../table.ts';
-import { share } from './build-locally.ts';
+import { share } from './figures.ts';
 import { interruptible } from './interruption.ts';
-import { csvFiles } from './named-recordings.ts';
+import { csvFiles } from './csv-files.ts';
 import { addReadingOptions, readingOf } from './reading-flags.ts';
 import type { ReadingFlags } from './reading-flags.ts';
 

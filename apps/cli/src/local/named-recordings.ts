@@ -1,28 +1,16 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { samplingOfRows } from '@drover/factory';
 import type { NamedEvaluation, NamedRecording } from '@drover/factory';
-import { findRecordings, loadRecording } from '@drover/recordings';
+import { loadRecording } from '@drover/recordings';
 import type { RecordingOptions } from '@drover/recordings';
 import { InvalidInputError } from '@drover/runtime';
+import { csvFiles } from './csv-files.ts';
 
 export interface LoadedFile {
   readonly path: string;
   readonly recording: NamedRecording & { readonly timesMs: Float64Array };
-}
-
-/** Files as they were given, those of folders in natural order. @throws InvalidInputError where there is none */
-export async function csvFiles(given: readonly string[]): Promise<string[]> {
-  const paths: string[] = [];
-  for (const path of given) {
-    const known = await stat(path).catch(() => undefined);
-    if (known?.isDirectory()) paths.push(...(await findRecordings(path)).map((found) => found.path));
-    else paths.push(path);
-  }
-  if (paths.length === 0) throw new InvalidInputError('There is no CSV file in the given folders.');
-  return paths;
 }
 
 /** Reads recordings into memory, all with the channels of the first unless they are named. @throws as `loadRecording` */

@@ -1,4 +1,4 @@
-import { FAMILIES } from '@drover/factory';
+import { FAMILY_NAMES } from '@drover/contracts';
 import type { FamilySpec } from '@drover/factory';
 import { InvalidInputError } from '@drover/runtime';
 import type { Command } from 'commander';
@@ -16,7 +16,7 @@ export interface TrainingFlags {
 type OptionValue = number | boolean | string | number[];
 
 export function addTrainingOptions(command: Command): Command {
-  const names = Object.keys(FAMILIES).join(', ');
+  const names = FAMILY_NAMES.join(', ');
   return command
     .option('--family <name>', `model family: ${names}`, 'auto')
     .option('--option <name=value>', 'a hyperparameter of the family; may be given several times', collectOption)
