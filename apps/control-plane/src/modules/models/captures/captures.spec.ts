@@ -44,14 +44,12 @@ async function rawDevice() {
       seq += 1;
       const values = Array.from({ length: count }, (_, i) => Math.sin(i / 5));
       await send(topics.measurements(capture), {
-        ...{
-          bootId: 'boot',
-          class: 'm',
-          seq,
-          t0: 1_767_225_600_000 + seq * 100_000,
-          dt: 100,
-          channels: ['a', 'b'],
-        },
+        bootId: 'boot',
+        class: 'm',
+        seq,
+        t0: 1_767_225_600_000 + seq * 100_000,
+        dt: 100,
+        channels: ['a', 'b'],
         columns: [values, values.map((value) => (value > 0.9 ? null : value * 2))],
       });
     },
