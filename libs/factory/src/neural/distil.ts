@@ -10,7 +10,7 @@ import { SquaredError } from './objective.ts';
 import { requireNetwork } from './require-network.ts';
 import { studentLayers } from './student-layers.ts';
 
-const TEACHER_SHARE = 0.5;
+const TEACHER_SHARE = 1;
 const SCORE_SHARE = 0.1;
 
 export interface Distilled {
@@ -33,7 +33,6 @@ export async function distil(teacher: TrainedDetector, context: TrainingContext)
   const network = requireNetwork(teacher, 'distilled');
   const { trainedOn: set, normal, shape, policy } = teacher;
   const { normaliser, training } = network;
-  const size = set.window * set.channels;
   const shapes = studentLayers(teacher, network.normaliser);
   const z = normalised(set, normaliser);
   const terms = heldOutTerms(network.folds, z, set);

@@ -70,7 +70,7 @@ function squaredScores(terms: Float64Array, weights: Float64Array): Float64Array
  * Squared difference from the target's reconstruction, and of the squared score from the teacher's relative to it. The
  * score's weights are such that its square is 1 on average, so the second part is of the size of the first.
  */
-class Imitation implements Objective {
+export class Imitation implements Objective {
   readonly #inputs: Float32Array;
   readonly #targets: Float32Array;
   readonly #scores: Float64Array;
