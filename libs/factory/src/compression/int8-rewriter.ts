@@ -106,7 +106,6 @@ export class Int8Rewriter {
     const inputs = [
       this.#editor.add(`${name}/bias/int32`, int32(rounded)),
       this.#editor.add(`${name}/bias/scales`, float32(steps)),
-      this.#editor.add(`${name}/bias/zero_points`, int32(new Int32Array(rounded.length))),
     ];
     return this.#editor.node('DequantizeLinear', inputs, `${name}/bias`, { axis: 0 });
   }
