@@ -17,7 +17,7 @@ import { runTrials } from './trials.ts';
 export interface AutoOptions {
   /** Blocks of time that are held out in turn. */
   readonly folds: number;
-  /** Copies with different faults per held-out block. */
+  /** Copies with different faults of a short held-out block; of a long one two, which hold many faults. */
   readonly copies: number;
   /** Of a held-out block, so many rows are scored at most: bounds time. */
   readonly mostHeldOutRows: number;
@@ -43,6 +43,8 @@ const SETS = [
 
 /** A block of fewer rows says nothing. */
 const FEWEST_HELD_OUT_ROWS = 100;
+/** Held-out windows with faults that are enough, all copies together. */
+const ENOUGH_WINDOWS = 1_000;
 /** Rows before a held-out block on which a detector may settle. */
 const LEAD = 100;
 /** Each further detector can raise a false alarm of its own: thresholds rise by this share. */
@@ -98,7 +100,10 @@ async function chooseFamilies(data: TrainingData, options: AutoOptions, context:
     SETS,
     { data, folds },
     { ...context, onProgress: (fraction) => context.onProgress?.(0.9 * fraction) },
-    { copies: options.copies, policyOf: (members) => policyOf(members.length) },
+    {
+      copiesOf: (held) => copiesFor(held / data.stride, options.copies),
+      policyOf: (members) => policyOf(members.length),
+    },
   );
   const { members, reasons } = choose(contenders);
   const trouble = [...failed].map(([name, message]) => `${name} cannot be trained on parts of this data: ${message}`);
@@ -129,6 +134,10 @@ async function trainChosen(
   const combined = trained.length === 1 ? { ...trained[0]!, policy } : combineDetectors(trained, 'auto', policy);
   const families = nameOf({ members: trained.map(({ family }) => family) });
   return { ...combined, family: 'auto', summary: { ...combined.summary, families, choice } };
+}
+
+function copiesFor(heldOutWindows: number, most: number): number {
+  return Math.min(most, Math.max(2, Math.round(ENOUGH_WINDOWS / heldOutWindows)));
 }
 
 function policyOf(members: number): { threshold: number; releaseRatio: number; minLength: number } {

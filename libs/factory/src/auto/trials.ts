@@ -19,8 +19,8 @@ interface FamilyScores {
 }
 
 export interface TrialOptions {
-  /** Copies with different faults per held-out block. */
-  readonly copies: number;
+  /** Copies with different faults of a block of so many rows. */
+  readonly copiesOf: (rows: number) => number;
   /** How an alarm is decided from the largest signal of several members. */
   readonly policyOf: (members: readonly string[]) => { threshold: number; releaseRatio: number; minLength: number };
 }
@@ -49,7 +49,7 @@ export async function runTrials(
   const results = new Map(sets.map((set) => [set, [] as TrialResult[]]));
   let done = 0;
   for (const [k, fold] of folds.entries()) {
-    const faulty = faultyCopies(fold, context.seed + 7_919 * k, options.copies);
+    const faulty = faultyCopies(fold, context.seed + 7_919 * k, options.copiesOf(fold.heldOut.rows));
     const scores = new Map<string, FamilyScores>();
     for (const family of families) {
       context.signal?.throwIfAborted();

@@ -49,9 +49,16 @@ export const MAX_PCA_DIMENSIONS = 512;
 const FEWEST_WINDOWS = 64;
 const MOST_PASSES = 4;
 
+/** W × C where nothing else is asked for: more takes seconds and finds little more. */
+const USUAL_DIMENSIONS = 256;
+
 /** The largest window, up to `wanted` samples, that principal components of so many channels can be trained on. */
 export function largestPcaWindow(channels: number, wanted = 16): number {
   return Math.max(1, Math.min(wanted, Math.floor(MAX_PCA_DIMENSIONS / channels)));
+}
+
+function usualWindow(channels: number): number {
+  return largestPcaWindow(channels, Math.min(16, Math.max(1, Math.floor(USUAL_DIMENSIONS / channels))));
 }
 
 /** What windows of training data are trained to, before it is known how they were cut. */
@@ -66,7 +73,7 @@ export const pca: Family<PcaOptions> = {
   summary: 'principal components of windows (T² and Q): small, fast, good where channels move together',
   train({ recordings, window, stride, rateHz, maxGapMs }, options) {
     const channels = channelsOf(recordings).length;
-    const shape = { window: window ?? largestPcaWindow(channels), stride, rateHz, maxGapMs };
+    const shape = { window: window ?? usualWindow(channels), stride, rateHz, maxGapMs };
     const { maxWindows } = { ...DEFAULT_PCA_OPTIONS, ...options };
     const { heldOutScores: _, ...trained } = trainPca(windowsOf(recordings, shape, undefined, maxWindows), options);
     return { ...trained, shape };
