@@ -9,6 +9,7 @@ import { floatsToBase64, goldenWindows } from './golden-vectors.ts';
 import { normalWindowsOf, shapeOf } from './made-variant.ts';
 import type { MadeVariant } from './made-variant.ts';
 import { makeFp32, makeVariants } from './make-variants.ts';
+import type { MakingContext } from './make-variants.ts';
 import { measureVariant } from './measure-variant.ts';
 import { limitsOf } from './model-limits.ts';
 import { modelCardOf } from './model-card.ts';
@@ -23,6 +24,8 @@ export interface Assembly {
   readonly kinds: readonly PlannedKind[];
   /** What the ranges of activations are chosen on. */
   readonly calibration: WindowSet;
+  /** What thresholds are matched on. */
+  readonly probes: WindowSet;
   readonly contract: CompressionContract;
   readonly seed: number;
   readonly forGolden: () => number;
@@ -83,21 +86,24 @@ export async function assembleRelease(assembly: Assembly): Promise<BuiltRelease>
 }
 
 /** fp32 first. */
-async function makeAll({
-  prepared,
-  kinds,
-  calibration,
-  seed,
-  progress,
-  options: { signal },
-}: Assembly): Promise<{ made: MadeVariant[]; leftOut: string[] }> {
-  const fp32 = await makeFp32(prepared, signal);
+async function makeAll(assembly: Assembly): Promise<{ made: MadeVariant[]; leftOut: string[] }> {
+  const { prepared, kinds, calibration, probes, seed, progress } = assembly;
+  const { signal } = assembly.options;
+  const others = kinds.filter(({ kind }) => kind !== 'fp32');
+  const contextAt = (i: number): MakingContext => ({
+    source: prepared,
+    calibration,
+    probes,
+    seed,
+    signal,
+    onProgress: (fraction, loss) => progress.within((i + fraction) / others.length, loss),
+  });
+  const fp32 = await makeFp32(contextAt(0));
   const made = [fp32];
   const leftOut: string[] = [];
-  const others = kinds.filter(({ kind }) => kind !== 'fp32');
   for (const [i, planned] of others.entries()) {
-    const onProgress = (fraction: number, loss?: number): void => progress.within((i + fraction) / others.length, loss);
-    onProgress(0);
+    const context = contextAt(i);
+    context.onProgress(0);
     if (!prepared.calibrated && planned.kind === 'int8') {
       if (planned.asked) {
         throw new InvalidTrainingOptionsError('An int8 variant needs calibration recordings to choose its ranges on.');
@@ -105,7 +111,6 @@ async function makeAll({
       leftOut.push('There is no int8 variant: there is no calibration data to choose its ranges on.');
       continue;
     }
-    const context = { source: prepared, calibration, seed, signal, onProgress };
     const result = await makeVariants(planned, context, fp32);
     made.push(...result.made);
     if (result.leftOut !== undefined) leftOut.push(result.leftOut);

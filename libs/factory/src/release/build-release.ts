@@ -4,7 +4,7 @@ import { InvalidTrainingOptionsError } from '../errors.ts';
 import { seededRandom } from '../random.ts';
 import { assembleRelease } from './assemble-release.ts';
 import { importSource } from './import-source.ts';
-import { calibrationWindows } from './make-variants.ts';
+import { calibrationWindows, probeWindows } from './make-variants.ts';
 import type { PreparedModel } from './prepared-model.ts';
 import { trackProgress } from './progress.ts';
 import type { BuildOptions, BuiltRelease } from './release-options.ts';
@@ -25,11 +25,8 @@ export async function buildRelease(options: BuildOptions): Promise<BuiltRelease>
   const contract = contractOf(options);
   progress.enter('preparing');
   // One stream of random numbers per purpose, so that a further variant changes nothing of the others.
-  const [forTrial, forRanges, forGolden] = [1, 2, 3].map((purpose) => seededRandom(seed * 8 + purpose)) as [
-    () => number,
-    () => number,
-    () => number,
-  ];
+  const randomFor = (purpose: number): (() => number) => seededRandom(seed * 8 + purpose);
+  const [forTrial, forRanges, forProbes, forGolden] = [randomFor(1), randomFor(2), randomFor(3), randomFor(4)];
   let prepared: PreparedModel;
   if (source.kind === 'train') {
     progress.enter('training');
@@ -40,7 +37,8 @@ export async function buildRelease(options: BuildOptions): Promise<BuiltRelease>
   }
   const kinds = planKinds(prepared.detector, options.variants);
   const calibration = calibrationWindows(prepared, forRanges);
-  return assembleRelease({ prepared, kinds, calibration, contract, seed, forGolden, progress, options });
+  const probes = probeWindows(prepared, forProbes);
+  return assembleRelease({ prepared, kinds, calibration, probes, contract, seed, forGolden, progress, options });
 }
 
 function contractOf({ contract, variants }: BuildOptions): BuiltRelease['card']['contract'] {

@@ -7,7 +7,7 @@ import { windowsOf } from '../window-set.ts';
 import { assembleRelease } from './assemble-release.ts';
 import type { Assembly } from './assemble-release.ts';
 import { refusalsOf } from './contract.ts';
-import { calibrationWindows } from './make-variants.ts';
+import { calibrationWindows, probeWindows } from './make-variants.ts';
 import { trackProgress } from './progress.ts';
 import type { TrainSource } from './release-options.ts';
 import { trainSource } from './train-source.ts';
@@ -66,6 +66,7 @@ describe('a release whose int8 was calibrated with other data', async () => {
     prepared,
     kinds: planKinds(prepared.detector),
     calibration: calibrationWindows(prepared, seededRandom(2)),
+    probes: probeWindows(prepared, seededRandom(4)),
     contract,
     seed: 1,
     forGolden: seededRandom(3),

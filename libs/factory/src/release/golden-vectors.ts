@@ -1,6 +1,7 @@
 import type { GoldenOutputs, Precision } from '@drover/contracts';
 import { scorePlainly, scoreWindows } from '../detector-session.ts';
 import { injectFaults } from '../evaluation/synthetic-faults.ts';
+import { quantile } from '../quantile.ts';
 import { concatWindows, evenly, selectWindows } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 
@@ -46,8 +47,8 @@ export async function goldenOutputs(
   const expected = await scoreWindows(bytes, golden);
   const plain = await scorePlainly(bytes, golden);
   const relative = TOLERANCES[precision];
-  // One absolute tolerance serves both outputs: that of the smaller one.
-  const usual = Math.min(usualSize(expected.score), usualSize(expected.contributions));
+  // One absolute tolerance serves both outputs, whose sizes may be far apart.
+  const usual = Math.sqrt(usualSize(expected.score) * usualSize(expected.contributions));
   const measured = Math.max(
     excess(plain.score, expected.score, relative),
     excess(plain.contributions, expected.contributions, relative),
@@ -60,10 +61,10 @@ export async function goldenOutputs(
   };
 }
 
-/** Mean magnitude of what is not 0; 1 where all is. */
+/** Median magnitude of what is not 0; 1 where all is. */
 function usualSize(values: Float32Array): number {
   const sizes = values.filter((value) => value !== 0).map(Math.abs);
-  return sizes.length === 0 ? 1 : sizes.reduce((sum, size) => sum + size, 0) / sizes.length;
+  return sizes.length === 0 ? 1 : quantile(sizes, 0.5);
 }
 
 /** By how much the largest deviation is over what the relative tolerance, shared with other hardware, allows. */

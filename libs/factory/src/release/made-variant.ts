@@ -6,7 +6,6 @@ import { scoreWindows } from '../detector-session.ts';
 import type { DetectorShape } from '../detector-session.ts';
 import { replayPolicy } from '../evaluation/replay.ts';
 import { scoreRecordings } from '../evaluation/score-recording.ts';
-import { quantile } from '../quantile.ts';
 import { hasState } from './graph-state.ts';
 import { recordingRows, selectWindows } from '../window-set.ts';
 import type { Recording, WindowSet } from '../window-set.ts';
@@ -24,6 +23,8 @@ export interface MadeVariant {
   readonly policy: PolicySpec;
   /** What the policy compares on normal training data, by this variant. */
   readonly normalScores: Float64Array;
+  /** The same on windows of normal operation with and without faults, each for itself; empty for a model with state. */
+  readonly probeScores: Float64Array;
   /** Chosen ranges of activations, for int8. */
   readonly ranges?: Readonly<Record<string, readonly [low: number, high: number]>>;
   /** The same network trained without its teacher, for a distilled one: to compare with, never published. */
@@ -63,12 +64,7 @@ export async function normalScoresOf(
   { detector, recordings }: VariantSource,
   signal?: AbortSignal,
 ): Promise<Float64Array> {
-  if (!hasState(detector.graph) && policy.kind === 'threshold') {
-    const { score, signals } = await scoreWindows(bytes, normalWindowsOf(detector));
-    return Float64Array.from({ length: score.length / signals }, (_, n) =>
-      Math.max(...score.subarray(n * signals, (n + 1) * signals)),
-    );
-  }
+  if (!hasState(detector.graph) && policy.kind === 'threshold') return largestScores(bytes, normalWindowsOf(detector));
   // The end: a model with state has found its feet by then.
   const last = recordings.map((recording) =>
     recordingRows(recording, [Math.max(0, recording.rows - MOST_NORMAL_ROWS), recording.rows]),
@@ -81,16 +77,10 @@ export async function normalScoresOf(
   return Float64Array.from(compared);
 }
 
-const MATCHED_QUANTILE = 0.95;
-
-/**
- * A policy for another variant's scores: a threshold moves with the scores of normal windows, so that rounding makes
- * neither more nor fewer alarms. A policy that compares tail probabilities adapts by itself.
- *
- * @param reference what the policy was made for @param own the other variant's; both on the same normal data
- */
-export function matchedPolicy(policy: PolicySpec, reference: Float64Array, own: Float64Array): PolicySpec {
-  if (policy.kind !== 'threshold') return policy;
-  const ratio = quantile(own, MATCHED_QUANTILE) / quantile(reference, MATCHED_QUANTILE);
-  return Number.isFinite(ratio) && ratio > 0 ? { ...policy, threshold: policy.threshold * ratio } : policy;
+/** Largest signal of every window, each for itself. */
+export async function largestScores(bytes: Uint8Array, windows: WindowSet): Promise<Float64Array> {
+  const { score, signals } = await scoreWindows(bytes, windows);
+  return Float64Array.from({ length: score.length / signals }, (_, n) =>
+    Math.max(...score.subarray(n * signals, (n + 1) * signals)),
+  );
 }

@@ -1,4 +1,5 @@
 import type { Precision, VariantKind } from '@drover/contracts';
+import type { PolicySpec } from '@drover/detection';
 import { encodeModel } from '@drover/onnx';
 import type { ValidModel } from '@drover/onnx';
 import { quantizeInt4 } from '../compression/quantize-int4.ts';
@@ -13,7 +14,9 @@ import { concatWindows, thinned } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 import { distil } from '../neural/distil.ts';
 import { pruneStructured } from '../neural/prune-structured.ts';
-import { matchedPolicy, normalScoresOf, normalWindowsOf } from './made-variant.ts';
+import { hasState } from './graph-state.ts';
+import { largestScores, normalScoresOf, normalWindowsOf } from './made-variant.ts';
+import { matchedPolicy } from './matched-policy.ts';
 import type { MadeVariant, VariantSource } from './made-variant.ts';
 import type { PlannedKind } from './variant-kinds.ts';
 
@@ -25,6 +28,8 @@ export interface MakingContext {
   readonly source: VariantSource;
   /** What the ranges of activations are chosen on. */
   readonly calibration: WindowSet;
+  /** What thresholds are matched on: normal windows, and such with faults. */
+  readonly probes: WindowSet;
   readonly seed: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress: (fraction: number, loss?: number) => void;
@@ -42,24 +47,48 @@ export function calibrationWindows({ detector }: VariantSource, random: () => nu
   return concatWindows(normal, injectFaults(normal, random));
 }
 
-/** The model as it was trained. */
-export async function makeFp32(source: VariantSource, signal?: AbortSignal): Promise<MadeVariant> {
-  const { graph, policy } = source.detector;
-  const bytes = encodeModel(graph);
-  const normalScores = await normalScoresOf(bytes, policy, source, signal);
-  return { name: 'fp32', kind: 'fp32', precision: 'fp32', size: 'full', model: graph, bytes, policy, normalScores };
+/** Windows whose scores spread around a threshold: normal ones and as many with faults, small ones too. */
+export function probeWindows({ detector }: VariantSource, random: () => number): WindowSet {
+  const normal = thinned(normalWindowsOf(detector), CALIBRATION_WINDOWS);
+  return concatWindows(normal, injectFaults(normal, random, { smallest: 0.5, largest: 6 }));
 }
 
-/** A variant of the same network, its threshold moved with the scores of normal windows. */
+/** The model as it was trained. */
+export async function makeFp32(context: MakingContext): Promise<MadeVariant> {
+  return trained(context, context.source.detector, { name: 'fp32', kind: 'fp32', size: 'full' });
+}
+
+/** A network with the scale and threshold that it was trained with. */
+async function trained(
+  context: MakingContext,
+  { graph, policy }: TrainedDetector,
+  what: Pick<MadeVariant, 'name' | 'kind' | 'size' | 'alone'>,
+): Promise<MadeVariant> {
+  const bytes = encodeModel(graph);
+  return { ...what, precision: 'fp32', model: graph, bytes, policy, ...(await scoresOf(context, bytes, policy)) };
+}
+
+/** A variant of the same network, its threshold moved with its scores. */
 async function derived(
-  { source, signal }: MakingContext,
+  context: MakingContext,
   from: MadeVariant,
   model: ValidModel,
   what: Pick<MadeVariant, 'name' | 'kind' | 'precision' | 'size' | 'ranges' | 'alone'>,
 ): Promise<MadeVariant> {
   const bytes = encodeModel(model);
-  const normalScores = await normalScoresOf(bytes, from.policy, source, signal);
-  return { ...what, model, bytes, normalScores, policy: matchedPolicy(from.policy, from.normalScores, normalScores) };
+  const scores = await scoresOf(context, bytes, from.policy);
+  return { ...what, model, bytes, ...scores, policy: matchedPolicy(from.policy, from, scores) };
+}
+
+async function scoresOf(
+  { source, probes, signal }: MakingContext,
+  bytes: Uint8Array,
+  policy: PolicySpec,
+): Promise<Pick<MadeVariant, 'normalScores' | 'probeScores'>> {
+  return {
+    normalScores: await normalScoresOf(bytes, policy, source, signal),
+    probeScores: hasState(source.detector.graph) ? new Float64Array(0) : await largestScores(bytes, probes),
+  };
 }
 
 /** In int8, of any network. */
@@ -77,17 +106,6 @@ function rewriting(kind: VariantKind & Precision, rewrite: (model: ValidModel) =
   return async (context, fp32) => [
     await derived(context, fp32, rewrite(fp32.model), { name: kind, kind, precision: kind, size: 'full' }),
   ];
-}
-
-/** Another network than the trained one, with the scale and threshold that it was trained with. */
-async function trained(
-  { source, signal }: MakingContext,
-  { graph, policy }: TrainedDetector,
-  what: Pick<MadeVariant, 'name' | 'kind' | 'size' | 'alone'>,
-): Promise<MadeVariant> {
-  const bytes = encodeModel(graph);
-  const normalScores = await normalScoresOf(bytes, policy, source, signal);
-  return { ...what, precision: 'fp32', model: graph, bytes, policy, normalScores };
 }
 
 /** A smaller network as it is, and in int8 where it has something to quantise. */
