@@ -77,6 +77,6 @@ function picksOf(runs: readonly FamilyRun[]): string {
   const files: FileScores[] = runs.flatMap(({ family, seed, files: own }) =>
     family === 'auto' && seed === 1 ? [...own] : [],
   );
-  const counts = Map.groupBy(files, ({ choice, family }) => choice[0] ?? family);
+  const counts = Map.groupBy(files, ({ picked }) => picked ?? 'the one for single series');
   return [...counts].map(([pick, list]) => `${list.length} x ${pick}`).join(', ');
 }

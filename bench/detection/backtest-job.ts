@@ -20,8 +20,8 @@ export interface FileScores {
   readonly trainedRows: number;
   readonly trainMs: number;
   readonly family: string;
-  /** Why it was chosen, where it was. */
-  readonly choice: readonly string[];
+  /** What `auto` took, where it had a choice. */
+  readonly picked: string | null;
   /** Why it could not be trained: then nothing was decided. */
   readonly problem: string | null;
 }

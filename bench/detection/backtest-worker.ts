@@ -15,20 +15,20 @@ async function run({ family, seed, files }: BacktestJob): Promise<void> {
     try {
       const detector = { family: { name: family }, seed, rows: train };
       const { trainedRows, trainMs, detector: trained } = await backtestFile({ path, detector, sink });
-      const choice = trained?.summary?.choice;
+      const families = trained?.summary?.families;
       results.push({
         ...packed(path, scores),
         trainedRows,
         trainMs,
         family: trained?.family ?? family,
-        choice: Array.isArray(choice) ? choice.map(String) : [],
+        picked: typeof families === 'string' ? families : null,
         problem: null,
       });
     } catch (error) {
       if (!(error instanceof CallerError)) throw error;
       const silent = new CollectedScores();
       for await (const row of await readRecording(path)) silent.row(row);
-      const nothing = { trainedRows: 0, trainMs: 0, family, choice: [], problem: error.message };
+      const nothing = { trainedRows: 0, trainMs: 0, family, picked: null, problem: error.message };
       results.push({ ...packed(path, silent), ...nothing });
     }
   }
