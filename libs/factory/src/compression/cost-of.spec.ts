@@ -35,6 +35,17 @@ describe('the cost of a model', () => {
     expect(cost.multiplyAccumulates).toBe(first * WINDOW + second * (WINDOW / 2) + dense);
   });
 
+  it('counts weights that are written as nodes', () => {
+    const graph = new GraphBuilder('constants');
+    const x = graph.input('window', DataType.FLOAT, ['N', WINDOW, CHANNELS]);
+    const weight = graph.node('Constant', [], { value: { tensor: float32(new Float32Array(20), [CHANNELS, 5]) } });
+    graph.node('MatMul', [x, weight], {}, { outputs: ['score'] });
+    graph.output('score', DataType.FLOAT, ['N', WINDOW, 5]);
+    const cost = costOf(graph.build(), SHAPE);
+    expect(cost).toMatchObject({ parameters: 20, multiplyAccumulates: WINDOW * CHANNELS * 5 });
+    expect(cost.peakMemoryBytes).toBe((20 + WINDOW * CHANNELS + WINDOW * 5) * FLOAT);
+  });
+
   it('is the same work in every precision, and less memory', async () => {
     const random = seededRandom(2);
     const model = denseNetwork(random, [64, 256, 32, 256, 64]);

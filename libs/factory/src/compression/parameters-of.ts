@@ -1,4 +1,4 @@
-import { DataType, elementCount, intAttribute } from '@drover/onnx';
+import { DataType, elementCount, intAttribute, tensorAttribute } from '@drover/onnx';
 import type { NodeProto } from '@drover/onnx';
 import type { GraphFacts } from './graph-facts.ts';
 
@@ -37,6 +37,11 @@ export function parametersOf({ graph }: GraphFacts): number {
   let count = 0;
   for (const { name = '', dataType = 0, dims } of graph.initializer) {
     if (NUMBERS.has(dataType) && !auxiliary.has(name)) count += packed.get(name) ?? elementCount(dims);
+  }
+  // Some exporters write weights as nodes.
+  for (const node of graph.node) {
+    const tensor = node.opType === 'Constant' ? tensorAttribute(node, 'value') : undefined;
+    if (tensor !== undefined && NUMBERS.has(tensor.dataType ?? 0)) count += elementCount(tensor.dims);
   }
   for (const { values } of graph.sparseInitializer) if (values !== undefined) count += elementCount(values.dims);
   return count;

@@ -4,6 +4,7 @@ import type { WindowSet } from '../window-set.ts';
 import { chooseRange } from './activation-range.ts';
 import type { ChosenRange } from './activation-range.ts';
 import { observe } from './calibrate.ts';
+import { foldBatchNorm } from './fold-batch-norm.ts';
 import { GraphEditor } from './graph-editor.ts';
 import { planInt8 } from './int8-plan.ts';
 import { Int8Rewriter } from './int8-rewriter.ts';
@@ -48,7 +49,7 @@ export async function quantizeInt8(
   options: Int8Options = {},
 ): Promise<{ model: ValidModel; report: Int8Report }> {
   requireOpset(model, LEAST_OPSET);
-  const prepared = joinBiases(model);
+  const prepared = joinBiases(foldBatchNorm(model));
   const editor = new GraphEditor(prepared);
   const plan = planInt8(prepared, editor, options.skip ?? []);
   if (plan.products.size === 0) {
