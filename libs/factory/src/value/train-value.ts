@@ -13,7 +13,7 @@ export interface ValueOptions {
   readonly threshold: number;
 }
 
-export const DEFAULT_VALUE_OPTIONS: ValueOptions = { threshold: 3 };
+export const DEFAULT_VALUE_OPTIONS: ValueOptions = { threshold: 2.6 };
 
 /** Deviations at which a value is cut off: only so that every float32 gives a finite score. */
 const LIMIT = 1e6;
