@@ -4,6 +4,7 @@ export * from './src/eventually.ts';
 export * from './src/foreign-authority.ts';
 export * from './src/hostile-broker.ts';
 export * from './src/left-processes.ts';
+export * from './src/quick-recording.ts';
 export * from './src/raw-device.ts';
 export * from './src/stored-messages.ts';
 export * from './src/testbed.ts';

@@ -2,7 +2,8 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { api } from '@drover/contracts';
-import type { BodyInputOf, Release, Rollout } from '@drover/contracts';
+import type { BodyInputOf, Build, Dataset, Release, Rollout } from '@drover/contracts';
+import { ApiProblemError } from '@drover/client';
 import type { DroverClient } from '@drover/client';
 import { bundledRecordings } from '@drover/recordings';
 import { OperationError } from '@drover/runtime';
@@ -108,14 +109,59 @@ export class Testbed {
     await client.call(api.models.create, { body: { id: model, name: model } }).catch(() => undefined);
     const source = { kind: 'recordings' as const, artifacts: [digest] };
     const { id } = await client.call(api.builds.create, { body: { model, training: { source, window } } });
-    const build = await eventually(
-      `build ${id} to end`,
-      () => client.call(api.builds.get, { params: { build: id } }),
-      (seen) => seen.status !== 'QUEUED' && seen.status !== 'RUNNING',
-      { timeoutMs: 60_000, alsoShow: this.controlPlane.tail },
+    return this.#releaseOf(await this.ended(id, client), client);
+  }
+
+  /** A dataset of one CSV file, as it is after its validation. */
+  async dataset(
+    name: string,
+    csv: string,
+    options?: BodyInputOf<typeof api.datasets.create>['options'],
+  ): Promise<Dataset> {
+    const { digest } = await this.client.upload(Buffer.from(csv), 'text/csv');
+    const files = [{ name: `${name}.csv`, artifact: digest }];
+    const body = options === undefined ? { name, files } : { name, files, options };
+    return this.validated((await this.client.call(api.datasets.create, { body })).id);
+  }
+
+  /** Waits for the end of a dataset's validation. */
+  validated(dataset: string): Promise<Dataset> {
+    return eventually(
+      `dataset ${dataset} to be validated`,
+      () => this.client.call(api.datasets.get, { params: { dataset } }),
+      (seen) => seen.status !== 'VALIDATING',
+      { alsoShow: this.controlPlane.tail },
     );
-    if (build.status !== 'SUCCEEDED') throw new OperationError(`build ${id}: ${JSON.stringify(build.error)}`);
-    return client.call(api.releases.get, { params: { release: build.release } });
+  }
+
+  /** Asks for a build, of a model that is made where it is not there. */
+  async build(body: BodyInputOf<typeof api.builds.create>): Promise<Build> {
+    await this.client
+      .call(api.models.create, { body: { id: body.model, name: body.model } })
+      .catch((error: unknown) => {
+        if (!(error instanceof ApiProblemError) || error.problem.status !== 409) throw error;
+      });
+    return this.client.call(api.builds.create, { body });
+  }
+
+  /** Waits for the end of a build, whatever it is. */
+  ended(build: string, client = this.client): Promise<Build> {
+    return eventually(
+      `build ${build} to end`,
+      () => client.call(api.builds.get, { params: { build } }),
+      (seen) => seen.status !== 'QUEUED' && seen.status !== 'RUNNING',
+      { timeoutMs: 120_000, alsoShow: this.controlPlane.tail },
+    );
+  }
+
+  /** Builds a release and waits until it is READY. */
+  async built(body: BodyInputOf<typeof api.builds.create>): Promise<Release> {
+    return this.#releaseOf(await this.ended((await this.build(body)).id), this.client);
+  }
+
+  async #releaseOf({ id, status, error, release }: Build, client: DroverClient): Promise<Release> {
+    if (status !== 'SUCCEEDED') throw new OperationError(`build ${id} is ${status}: ${JSON.stringify(error)}`);
+    return client.call(api.releases.get, { params: { release } });
   }
 
   async rollout(body: BodyInputOf<typeof api.rollouts.create>, fleet?: string): Promise<Rollout> {
