@@ -34,7 +34,7 @@ interface Tail {
 }
 
 /**
- * The distribution of a signal over all rows seen, in bounded memory: some 150 values with weights, fine at both ends,
+ * The distribution of a signal over all rows seen, in bounded memory: at most some 300 values with weights, fine at both ends,
  * coarse in the middle (a merging t-digest, but equal values are always one, so that a signal of few levels keeps them).
  * Beyond the outermost rows the probability falls exponentially, at the rate of those rows.
  *
