@@ -1,5 +1,5 @@
 import { zstdDecompressSync } from 'node:zlib';
-import type { ModelCard } from '@drover/contracts';
+import type { ModelCard, VariantKind } from '@drover/contracts';
 import { buildRelease } from '@drover/factory';
 import type { BuildOptions, BuiltRelease, FamilySpec, NamedRecording } from '@drover/factory';
 import { bundledRecordings, findRecordings, loadRecording } from '@drover/recordings';
@@ -11,6 +11,8 @@ interface Network {
   readonly label: string;
   readonly family: FamilySpec;
   readonly window?: number;
+  /** All that fit the family, by default. */
+  readonly variants?: readonly VariantKind[];
   /** Whether running it takes long enough for its work to be seen beside what any run costs. */
   readonly large: boolean;
 }
@@ -18,9 +20,10 @@ interface Network {
 const NETWORKS: readonly Network[] = [
   { label: 'dense-ae', family: { name: 'dense-ae' }, large: false },
   {
-    label: 'dense-ae of 1 MB',
-    family: { name: 'dense-ae', options: { hidden: [320, 64, 320] } },
+    label: 'large dense-ae',
+    family: { name: 'dense-ae', options: { hidden: [512, 128, 32, 128, 512] } },
     window: 40,
+    variants: ['fp16', 'int8', 'int4', 'pruned'],
     large: true,
   },
   { label: 'conv', family: { name: 'conv' }, large: false },
@@ -87,10 +90,11 @@ async function bundled(): Promise<Source> {
   const evaluation = await Promise.all(
     faults.map(async (path) => ({ recording: labelled(await loadRecording(path)) })),
   );
-  return ({ family, window }) => ({
+  return ({ family, window, variants }) => ({
     source: { kind: 'train', recordings: [recording], family },
     evaluation,
     ...(window === undefined ? {} : { window }),
+    ...(variants === undefined ? {} : { variants }),
   });
 }
 
@@ -102,10 +106,11 @@ async function folder(dataDir: string): Promise<Source[]> {
   return Promise.all(
     chosen.map(async ({ path }): Promise<Source> => {
       const recording = labelled(await loadRecording(path));
-      return ({ family, window }) => ({
+      return ({ family, window, variants }) => ({
         source: { kind: 'train', recordings: [recording], family, trainRows: TRAIN_ROWS },
         evaluation: [{ recording, fromRow: TRAIN_ROWS }],
         ...(window === undefined ? {} : { window }),
+        ...(variants === undefined ? {} : { variants }),
       });
     }),
   );
