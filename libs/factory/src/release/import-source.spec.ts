@@ -130,6 +130,15 @@ describe('importing', () => {
     await expect(buildRelease(importing({ broken: true }))).rejects.toThrow(UnsupportedGraphError);
   });
 
+  it('names what is wrong with a signature or policy', async () => {
+    const signature = { ...FOREIGN_SIGNATURE, window: 0 };
+    const wrong = importing({}, { signature, policy: { ...policy, releaseRatio: 2 } });
+    await expect(buildRelease(wrong)).rejects.toMatchObject({
+      code: 'invalid-input',
+      problems: [{ path: 'signature.window' }, { path: 'policy.releaseRatio' }],
+    });
+  });
+
   it('refuses bytes that are no model, and recordings of something else', async () => {
     const model = foreignGraph();
     await expect(buildRelease(importing({}, { model: model.slice(0, model.length / 2) }))).rejects.toThrow(

@@ -1,8 +1,10 @@
+import { decisionPolicySchema, modelSignatureSchema } from '@drover/contracts';
 import type { ModelSignature } from '@drover/contracts';
 import type { PolicySpec } from '@drover/detection';
 import { decodeModel } from '@drover/onnx';
 import type { ValidModel } from '@drover/onnx';
 import { refuseUnaffordable } from '../compression/refuse-unaffordable.ts';
+import { InvalidInputError, problemsOf } from '@drover/runtime';
 import type { TrainedDetector } from '../detector.ts';
 import { openDetector } from '../detector-session.ts';
 import type { DetectorShape } from '../detector-session.ts';
@@ -37,7 +39,7 @@ const FEWEST_WINDOWS = 32;
  *
  * @throws MalformedModelError, InvalidModelError and the other errors of `decodeModel`; UnaffordableModelError where it
  *   would take too much memory; InvalidGraphError, DetectorContractError naming every difference; UnsupportedGraphError for scores that are no numbers;
- *   InconsistentRecordingError for calibration with other channels; InvalidTrainingOptionsError without policy and
+ *   InvalidInputError for a signature or policy that is none; InconsistentRecordingError for calibration with other channels; InvalidTrainingOptionsError without policy and
  *   calibration; UnusableDataError where no policy can be found
  */
 export async function importSource(
@@ -45,7 +47,8 @@ export async function importSource(
   options: BuildOptions,
   random: () => number,
 ): Promise<PreparedModel> {
-  const { signature, calibration = [] } = source;
+  const { calibration = [] } = source;
+  const signature = checkedSignature(source);
   const { evaluation = [] } = options;
   const names = signature.channels.map(({ name }) => name);
   const graph = decodeModel(source.model);
@@ -105,6 +108,20 @@ export async function importSource(
       ...made.limits,
     ],
   };
+}
+
+/** Before anything is run: at the end, the manifest would be refused for it. */
+function checkedSignature({ signature, policy }: ImportSource): ModelSignature {
+  const signatureRead = modelSignatureSchema.safeParse(signature);
+  const policyRead = decisionPolicySchema.optional().safeParse(policy);
+  const problems = [
+    ...(signatureRead.success ? [] : problemsOf(signatureRead.error, 'signature')),
+    ...(policyRead.success ? [] : problemsOf(policyRead.error, 'policy')),
+  ];
+  if (!signatureRead.success || problems.length > 0) {
+    throw new InvalidInputError('The model’s signature or policy is not valid.', { problems });
+  }
+  return signatureRead.data;
 }
 
 function refuseOtherChannels(what: string, { channels }: NamedRecording, names: readonly string[]): void {
