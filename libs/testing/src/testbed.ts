@@ -108,7 +108,9 @@ export class Testbed {
     const { digest } = await client.upload(await readFile(bundledRecordings().normal), 'text/csv');
     await client.call(api.models.create, { body: { id: model, name: model } }).catch(() => undefined);
     const source = { kind: 'recordings' as const, artifacts: [digest] };
-    const { id } = await client.call(api.builds.create, { body: { model, training: { source, window } } });
+    const { id } = await client.call(api.builds.create, {
+      body: { model, training: { family: 'pca', source, window } },
+    });
     return this.#releaseOf(await this.ended(id, client), client);
   }
 

@@ -36,7 +36,7 @@ export type TrainingSource = z.infer<typeof trainingSourceSchema>;
 const optionSchema = z.union([z.number(), z.string().max(200), z.boolean(), z.array(z.number()).max(64)]);
 
 export const trainingSchema = z.object({
-  family: familyNameSchema.default('pca'),
+  family: familyNameSchema.default('auto'),
   /** Hyperparameters of the family; what is left out is its default. */
   options: z.record(z.string().max(64), optionSchema).default({}),
   source: trainingSourceSchema,

@@ -138,7 +138,7 @@ describe('a build whose job was lost', () => {
     const { digest } = await models.uploadFile(bundledRecordings().normal);
     const request = buildRequestSchema.parse({
       model: 'pump',
-      training: { source: { kind: 'recordings', artifacts: [digest] } },
+      training: { family: 'pca', source: { kind: 'recordings', artifacts: [digest] } },
     });
     const fleetId = 'default';
     await part(Database).prisma.release.create({
