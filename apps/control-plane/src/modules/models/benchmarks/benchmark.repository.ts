@@ -23,7 +23,7 @@ interface BenchmarkRow {
   readonly afterC: number | null;
   readonly chosen: boolean;
   readonly reason: string | null;
-  readonly at: Date;
+  readonly atMs: number;
   readonly boot: number;
   readonly seq: string;
 }
@@ -33,7 +33,8 @@ export type MeasuredVariant = TierChoice['variants'][number] & { readonly tier: 
 /** Devices' clocks may be anywhere; an instant has four digits of year. */
 const LAST_INSTANT_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 /** The tier counts that a device has now. */
-const TIER = Prisma.raw('coalesce(d.tier_override, d.tier)');
+const TIER = 'coalesce(d.tier_override, d.tier)';
+const TIER_SQL = Prisma.raw(TIER);
 
 /** What devices measured of variants on their own hardware. */
 @Injectable()
@@ -46,22 +47,31 @@ export class BenchmarkRepository {
   ): Promise<{ items: BenchmarkRecord[]; nextCursor: string | null }> {
     const after = readCursor(query.cursor, ['instant', 'integer', 'serial']);
     const { release = null, variant = null, device = null, tier = null } = query;
-    const { prisma } = this.database;
-    const rows = await prisma.$queryRaw<BenchmarkRow[]>`
-      SELECT b.device_id AS device, ${TIER} AS tier, coalesce((d.profile->>'simulated')::boolean, false) AS simulated,
-             b.pipeline, b.release_id AS release, b.variant, b.provider, b.runs, b.p50_us AS "p50Us", b.p95_us AS "p95Us",
-             b.p99_us AS "p99Us", b.memory_bytes::float8 AS "memoryBytes", b.before_c AS "beforeC", b.after_c AS "afterC",
-             b.chosen, b.reason, b.at, b.boot_id AS boot, b.seq::text AS seq
-        FROM benchmarks b JOIN devices d ON d.fleet_id = b.fleet_id AND d.id = b.device_id
-       WHERE b.fleet_id = ${fleet}
-         AND (${release}::text IS NULL OR b.release_id = ${release})
-         AND (${variant}::text IS NULL OR b.variant = ${variant})
-         AND (${device}::text IS NULL OR b.device_id = ${device})
-         AND (${tier}::text IS NULL OR ${TIER} = ${tier})
-         AND (${after === null} OR (b.at, b.boot_id, b.seq)
-              < (${after?.[0] ?? null}::timestamptz, ${after?.[1] ?? 0}::int, ${after?.[2] ?? 0n}::int8))
-       ORDER BY b.at DESC, b.boot_id DESC, b.seq DESC LIMIT ${query.limit + 1}`;
-    const page = pageOfRows(rows, query.limit, (row) => [row.at.toISOString(), row.boot, row.seq]);
+    // Instants as numbers: those of a device's clock may have more digits than texts of instants do.
+    const { rows } = await this.database.pool.query<BenchmarkRow>(
+      `SELECT b.device_id AS device, ${TIER} AS tier, coalesce((d.profile->>'simulated')::boolean, false) AS simulated,
+              b.pipeline, b.release_id AS release, b.variant, b.provider, b.runs, b.p50_us AS "p50Us", b.p95_us AS "p95Us",
+              b.p99_us AS "p99Us", b.memory_bytes::float8 AS "memoryBytes", b.before_c AS "beforeC", b.after_c AS "afterC",
+              b.chosen, b.reason, (extract(epoch FROM b.at) * 1000)::float8 AS "atMs", b.boot_id AS boot, b.seq::text AS seq
+         FROM benchmarks b JOIN devices d ON d.fleet_id = b.fleet_id AND d.id = b.device_id
+        WHERE b.fleet_id = $1
+          AND ($2::text IS NULL OR b.release_id = $2) AND ($3::text IS NULL OR b.variant = $3)
+          AND ($4::text IS NULL OR b.device_id = $4) AND ($5::text IS NULL OR ${TIER} = $5)
+          AND ($6::float8 IS NULL OR (b.at, b.boot_id, b.seq) < (to_timestamp($6 / 1000), $7::int, $8::int8))
+        ORDER BY b.at DESC, b.boot_id DESC, b.seq DESC LIMIT $9`,
+      [
+        fleet,
+        release,
+        variant,
+        device,
+        tier,
+        after?.[0].getTime() ?? null,
+        after?.[1] ?? 0,
+        String(after?.[2] ?? 0),
+        query.limit + 1,
+      ],
+    );
+    const page = pageOfRows(rows, query.limit, (row) => [new Date(row.atMs).toISOString(), row.boot, row.seq]);
     return { items: page.items.map(toBenchmark), nextCursor: page.nextCursor };
   }
 
@@ -75,7 +85,7 @@ export class BenchmarkRepository {
   ): Promise<(MeasuredGroup & { readonly tier: string })[]> {
     return tx.$queryRaw`
       SELECT tier, variants, chosen, count(*)::int AS devices FROM (
-        SELECT ${TIER} AS tier, array_agg(DISTINCT b.variant) AS variants,
+        SELECT ${TIER_SQL} AS tier, array_agg(DISTINCT b.variant) AS variants,
                (array_agg(b.variant ORDER BY b.at DESC, b.boot_id DESC, b.seq DESC) FILTER (WHERE b.chosen))[1] AS chosen
           FROM benchmarks b JOIN devices d ON d.fleet_id = b.fleet_id AND d.id = b.device_id
          -- A variant that was dropped before it was measured has no times.
@@ -88,7 +98,7 @@ export class BenchmarkRepository {
   async measured(fleet: string, release: string): Promise<MeasuredVariant[]> {
     return this.database.prisma.$queryRaw`
       WITH fastest AS (
-        SELECT DISTINCT ON (b.device_id, b.variant) ${TIER} AS tier, b.device_id, b.variant, b.p50_us, b.p99_us
+        SELECT DISTINCT ON (b.device_id, b.variant) ${TIER_SQL} AS tier, b.device_id, b.variant, b.p50_us, b.p99_us
           FROM benchmarks b JOIN devices d ON d.fleet_id = b.fleet_id AND d.id = b.device_id
          -- A variant that was dropped before it was measured has no times.
          WHERE b.fleet_id = ${fleet} AND b.release_id = ${release} AND b.runs > 0
@@ -106,7 +116,7 @@ export class BenchmarkRepository {
   }
 }
 
-function toBenchmark({ beforeC, afterC, at, ...row }: BenchmarkRow): BenchmarkRecord {
+function toBenchmark({ beforeC, afterC, atMs, ...row }: BenchmarkRow): BenchmarkRecord {
   const { device, tier, simulated, pipeline, release, variant, provider, runs } = row;
   const { p50Us, p95Us, p99Us, memoryBytes, chosen, reason } = row;
   return {
@@ -125,6 +135,6 @@ function toBenchmark({ beforeC, afterC, at, ...row }: BenchmarkRow): BenchmarkRe
     chosen,
     reason,
     temperature: beforeC === null || afterC === null ? null : { beforeC, afterC },
-    at: new Date(Math.min(at.getTime(), LAST_INSTANT_MS)).toISOString(),
+    at: new Date(Math.min(atMs, LAST_INSTANT_MS)).toISOString(),
   };
 }
