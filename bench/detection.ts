@@ -75,7 +75,7 @@ function problemsOf(title: string, runs: readonly FamilyRun[]): string[] {
 
 function picksOf(runs: readonly FamilyRun[]): string {
   const files: FileScores[] = runs.flatMap(({ family, seed, files: own }) =>
-    family === 'auto' && seed === 1 ? [...own] : [],
+    family === 'auto' && seed === 1 ? own.filter(({ problem }) => problem === null) : [],
   );
   const counts = Map.groupBy(files, ({ picked }) => picked ?? 'the one for single series');
   return [...counts].map(([pick, list]) => `${list.length} x ${pick}`).join(', ');

@@ -16,6 +16,8 @@ export { CollectedScores } from './src/backtest/collected-scores.ts';
 export { runBacktest } from './src/backtest/run-backtest.ts';
 export type { BacktestOptions, BacktestRow, BacktestRun, BacktestSink } from './src/backtest/run-backtest.ts';
 export { samplingOfRows } from './src/backtest/sampling-rule.ts';
+export { samplingOf } from './src/release/signature-of.ts';
+export type { Sampling } from './src/release/signature-of.ts';
 export type { RowSampling } from './src/backtest/sampling-rule.ts';
 export { ScoreLines } from './src/backtest/score-lines.ts';
 export type { ScoredRow } from './src/backtest/score-lines.ts';

@@ -1,13 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { decisionPolicySchema, modelSignatureSchema } from '@drover/contracts';
 import type { ModelSignature } from '@drover/contracts';
+import { samplingOf } from '@drover/factory';
 import { decodeModel } from '@drover/onnx';
 import { InvalidInputError, messageOf, problemsOf } from '@drover/runtime';
 import { Command } from 'commander';
 import type { z } from 'zod';
 import { addBuildOptions, buildLocally, variantsOf } from './build-locally.ts';
 import type { BuildFlags } from './build-locally.ts';
-import { loadEvaluation, loadFiles, samplingOfFiles } from './named-recordings.ts';
+import { loadEvaluation, loadFiles } from './named-recordings.ts';
 import type { LoadedFile } from './named-recordings.ts';
 import { addReadingOptions, readingOf, wholeNumber } from './reading-flags.ts';
 import type { ReadingFlags } from './reading-flags.ts';
@@ -74,14 +75,17 @@ function signatureOf(model: Uint8Array, files: readonly LoadedFile[], flags: Fla
   const window = flags.window ?? windowOf(model);
   if (window === undefined)
     throw new InvalidInputError('The model leaves the length of its window open: give --window.');
-  const { rateHz, maxGapMs } = samplingOfFiles(files, undefined);
+  const { rateHz, maxGapMs } = samplingOf(
+    files.map(({ recording }) => recording),
+    flags.maxGap === undefined ? {} : { maxGapMs: flags.maxGap },
+  );
   return modelSignatureSchema.parse({
     channels: files[0]!.recording.channels.map((name) => ({ name })),
     rateHz,
     window,
     stride: 1,
     warmup: 0,
-    maxGapMs: flags.maxGap ?? maxGapMs,
+    maxGapMs,
   });
 }
 

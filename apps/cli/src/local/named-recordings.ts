@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
-import { samplingOfRows } from '@drover/factory';
 import type { NamedEvaluation, NamedRecording } from '@drover/factory';
 import { loadRecording } from '@drover/recordings';
 import type { RecordingOptions } from '@drover/recordings';
@@ -48,18 +47,6 @@ export async function loadEvaluation(
     }
     return { recording: labelled, fromRow: trained.rows };
   });
-}
-
-/** Rate and gap rule of recordings that are trained on together: the slowest rate, the most generous gap. */
-export function samplingOfFiles(
-  files: readonly LoadedFile[],
-  trainRows: number | undefined,
-): { readonly rateHz: number; readonly maxGapMs: number } {
-  const all = files.map(({ recording }) => samplingOfRows(recording.timesMs.subarray(0, trainRows)));
-  return {
-    rateHz: Math.min(...all.map(({ rateHz }) => rateHz)),
-    maxGapMs: Math.max(...all.map(({ maxGapMs }) => maxGapMs)),
-  };
 }
 
 async function digestOf(path: string): Promise<string> {

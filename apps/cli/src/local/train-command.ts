@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { addBuildOptions, buildLocally, variantsOf } from './build-locally.ts';
 import type { BuildFlags } from './build-locally.ts';
-import { loadEvaluation, loadFiles, samplingOfFiles } from './named-recordings.ts';
+import { loadEvaluation, loadFiles } from './named-recordings.ts';
 import { addReadingOptions, readingOf, wholeNumber } from './reading-flags.ts';
 import type { ReadingFlags } from './reading-flags.ts';
 import { addTrainingOptions, familyOf } from './training-flags.ts';
@@ -24,7 +24,6 @@ export function trainCommand(): Command {
       const channels = files[0]!.recording.channels;
       const trained = { paths: files.map(({ path }) => path), rows: trainRows };
       const evaluation = flags.eval && (await loadEvaluation(flags.eval, { ...reading, channels }, trained));
-      const { rateHz, maxGapMs } = samplingOfFiles(files, trainRows);
       const variants = variantsOf(flags);
       return {
         source: {
@@ -34,8 +33,7 @@ export function trainCommand(): Command {
           ...(trainRows === undefined ? {} : { trainRows }),
         },
         seed,
-        rateHz,
-        maxGapMs: flags.maxGap ?? maxGapMs,
+        ...(flags.maxGap === undefined ? {} : { maxGapMs: flags.maxGap }),
         ...(window === undefined ? {} : { window }),
         ...(stride === undefined ? {} : { stride }),
         ...(evaluation === undefined ? {} : { evaluation }),

@@ -8,6 +8,8 @@ export interface RowSampling {
   readonly maxGapMs: number;
   /** Whether times are too irregular to tell a gap from a step. */
   readonly irregular: boolean;
+  /** Whether any step goes forward. */
+  readonly moves: boolean;
 }
 
 /** A step is regular within this share of the median. */
@@ -18,7 +20,7 @@ const MOST_IRREGULAR = 0.05;
 const GAP_SAMPLES = 100;
 const GAP_LONGEST_STEPS = 3;
 /** 100 years: no step is a gap. */
-const NO_GAP_MS = 100 * 365.25 * 86_400_000;
+export const NO_GAP_MS = 100 * 365.25 * 86_400_000;
 
 /**
  * Rate and gap rule from the times of training rows alone. The rate is one over the median step forward (1 Hz where no step
@@ -30,13 +32,15 @@ export function samplingOfRows(timesMs: ArrayLike<number>): RowSampling {
   const steps: number[] = [];
   for (let row = 1; row < timesMs.length; row += 1) steps.push(timesMs[row]! - timesMs[row - 1]!);
   const forward = steps.filter((step) => step > 0 && Number.isFinite(step));
-  if (forward.length === 0) return { rateHz: 1, maxGapMs: NO_GAP_MS, irregular: true };
+  if (forward.length === 0) return { rateHz: 1, maxGapMs: NO_GAP_MS, irregular: true, moves: false };
   const median = quantile(forward, 0.5);
   const regular = steps.filter((step) => Math.abs(step - median) <= TOLERANCE * median).length;
   const rateHz = Math.min(1e6, 1_000 / median);
-  if (steps.length - regular > MOST_IRREGULAR * steps.length) return { rateHz, maxGapMs: NO_GAP_MS, irregular: true };
+  if (steps.length - regular > MOST_IRREGULAR * steps.length) {
+    return { rateHz, maxGapMs: NO_GAP_MS, irregular: true, moves: true };
+  }
   let longest = 0;
   for (const step of steps) longest = Math.max(longest, Math.abs(step));
   const maxGapMs = Math.min(NO_GAP_MS, Math.max(GAP_SAMPLES * median, GAP_LONGEST_STEPS * longest));
-  return { rateHz, maxGapMs, irregular: false };
+  return { rateHz, maxGapMs, irregular: false, moves: true };
 }
