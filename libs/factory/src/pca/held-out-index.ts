@@ -5,14 +5,17 @@ import type { PrincipalComponents } from './pca-model.ts';
 
 /** Keeps a covariance that a block leaves singular invertible; far below any variance that counts. */
 const LEAST_VARIANCE = 1e-9;
+/** With hardly more windows than dimensions the correction would have no bound. */
+const LEAST_FREEDOM = 0.2;
 
 /**
  * The combined index of each window by the variances of the other blocks of time; windows that reach into its block are left
  * out of them.
  *
  * The directions are those of all windows, which takes one eigen-decomposition instead of one per block: T² is then pᵀB⁻¹p
- * with B the others' covariance of the projections p. The index comes out smaller than by directions of the others alone,
- * by a factor that differs little between recordings (1.2), and so a margin makes up for it.
+ * with B the others' covariance of the projections p. Directions that knew the block make its index too small; squared, by
+ * about (N − D) / N, as Hotelling's T² of known observations is smaller than that of new ones (N. Tracy, J. Young & R. Mason,
+ * "Multivariate control charts for individual observations", Journal of Quality Technology 24, 1992). That is made up for.
  *
  * @param z `[N, D]`
  * @param basis `[D, D]`: rows are all directions, the components first
@@ -31,6 +34,7 @@ export function heldOutIndex(
   const all = addScatter(projections, k, [0, count], normal, scatter);
   const restOfAll = sumOf(rest, [0, count], normal);
   const index = new Float64Array(count);
+  const optimism = Math.max(LEAST_FREEDOM, 1 - dimensions / count);
   for (const [from, to] of blocksOf(count, folds)) {
     const near: [number, number] = [Math.max(0, from - overlap), Math.min(count, to + overlap)];
     const factor = new Float64Array(k * k);
@@ -40,7 +44,7 @@ export function heldOutIndex(
     const meanRest = Math.max((restOfAll - sumOf(rest, near, normal)) / others, Number.MIN_VALUE);
     for (let n = from; n < to; n += 1) {
       const tSquare = k === 0 ? 0 : squaredDistance(projections.slice(n * k, (n + 1) * k), factor) / k;
-      index[n] = Math.sqrt((tSquare + rest[n]! / meanRest) / 2);
+      index[n] = Math.sqrt((tSquare + rest[n]! / meanRest) / 2 / optimism);
     }
   }
   return index;

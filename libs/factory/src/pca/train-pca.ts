@@ -30,14 +30,14 @@ export interface PcaOptions {
 
 /**
  * Chosen on the middle of a plateau: on sixteen recordings of a real rig, explained variance 0.9 to 0.95, 8 folds, margin
- * 1.6 to 1.75 and release ratio 0.7 to 0.8 all gave F1 0.84 to 0.85 with false-alarm rates of 0.06 to 0.12.
+ * 1.3 to 1.45 and release ratio 0.7 to 0.8 all gave F1 0.84 to 0.85 with false-alarm rates of 0.06 to 0.12.
  */
 export const DEFAULT_PCA_OPTIONS: PcaOptions = {
   explainedVariance: 0.95,
   limit: 6,
   folds: 8,
   unitQuantile: 0.95,
-  margin: 1.7,
+  margin: 1.4,
   releaseRatio: 0.75,
   minLength: 3,
   maxContamination: 0.2,
