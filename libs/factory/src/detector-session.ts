@@ -35,7 +35,6 @@ const SESSION_OPTIONS: ort.InferenceSession.SessionOptions = {
   interOpNumThreads: 1,
   logSeverityLevel: 3,
 };
-const BATCH = 256;
 
 /** A session, and the signature that it was opened with. */
 export interface OpenDetector {
@@ -165,28 +164,6 @@ export async function withSession<T>(
     await session.release();
   }
 }
-/** Feeds the windows in batches and hands each batch's named float outputs to `visit`, with the index of its first window. */
-export async function eachBatch(
-  session: ort.InferenceSession,
-  set: WindowSet,
-  names: readonly string[],
-  visit: (outputs: Readonly<Record<string, Float32Array>>, at: number) => void,
-): Promise<void> {
-  const size = set.window * set.channels;
-  for (let at = 0; at < set.count; at += BATCH) {
-    const count = Math.min(BATCH, set.count - at);
-    const data = set.data.subarray(at * size, (at + count) * size);
-    const feeds = { window: new ort.Tensor('float32', data, [count, set.window, set.channels]) };
-    let results: ort.InferenceSession.OnnxValueMapType;
-    try {
-      results = await session.run(feeds, [...names]);
-    } catch (cause) {
-      throw new BrokenModelError('ONNX Runtime cannot run the model.', { cause });
-    }
-    visit(Object.fromEntries(names.map((name) => [name, (results[name] as ort.Tensor).data as Float32Array])), at);
-  }
-}
-
 /**
  * The graph that ONNX Runtime really runs on this machine's CPU, after all its optimisations, or after as many as asked.
  */
