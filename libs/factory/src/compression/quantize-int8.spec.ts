@@ -75,16 +75,6 @@ describe('int8 by QDQ', () => {
     expect(encodeModel(model)).toEqual(before);
   });
 
-  it('sees a DequantizeLinear that nothing fused', async () => {
-    const graph = new GraphBuilder('unfused');
-    const x = graph.input('x', DataType.INT8, ['N', 4]);
-    const scale = graph.initializer('scale', float32([0.1]));
-    const y = graph.node('DequantizeLinear', [x, graph.node('Reshape', [scale, graph.initializer('s', int64([]))])]);
-    graph.node('Tanh', [y], {}, { outputs: ['y'] });
-    graph.output('y', DataType.FLOAT, ['N', 4]);
-    expect((await inspectOptimised(graph.build())).leftoverDequantize).toHaveLength(1);
-  });
-
   it.each([
     ['Gemm', denseNetwork, { 'com.microsoft.QGemm': 4, QuantizeLinear: 1 }],
     ['MatMul and Add', matMulNetwork, { 'com.microsoft.QGemm': 2, QuantizeLinear: 1 }],

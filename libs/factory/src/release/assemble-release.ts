@@ -48,7 +48,7 @@ export async function assembleRelease(assembly: Assembly): Promise<BuiltRelease>
   for (const [i, variant] of made.entries()) {
     const measured = i === 0 ? reference : await measureVariant(variant, trial, shape, reference, options.signal);
     const refusals = refusalsOf(variant.name, variant.kind, measured.metrics, contract, measured.alone);
-    described.push(await describeVariant(measured, golden, refusals));
+    described.push(await describeVariant(measured, golden, refusals, detector.graph));
     progress.within((i + 1) / (made.length + 1));
   }
 

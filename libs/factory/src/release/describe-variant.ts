@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { ArtifactRef, Cost, DecisionPolicy, Metrics, ModelCard, Refusal, Variant } from '@drover/contracts';
+import type { ValidModel } from '@drover/onnx';
 import { costOf } from '../compression/cost-of.ts';
 import { encodeArtifact } from '../compression/encode-artifact.ts';
 import { inspectOptimised } from '../compression/inspect-optimised.ts';
@@ -40,11 +41,16 @@ export interface DescribedVariant {
   readonly report: VariantReport;
 }
 
-/** Names the artifact, computes golden outputs, counts what it costs and looks at the optimised graph. */
+/**
+ * Names the artifact, computes golden outputs, counts what it costs and looks at the optimised graph.
+ *
+ * @param trained what the variant was made from: casts of its own are as they should be
+ */
 export async function describeVariant(
   { made, metrics }: MeasuredVariant,
   golden: WindowSet,
   refusals: readonly Refusal[],
+  trained: ValidModel,
 ): Promise<DescribedVariant> {
   const { name, precision, size, model } = made;
   const policy = structuredClone(made.policy) as DecisionPolicy;
@@ -53,7 +59,7 @@ export async function describeVariant(
   const sizeBytes = artifact.bytes.length;
   const offered = refusals.length === 0;
   const cost: Cost = costOf(model, golden);
-  const optimised = await inspectOptimised(model);
+  const optimised = await inspectOptimised(model, trained);
   const { decodedSizeBytes } = artifact;
   return {
     variant: {
