@@ -104,11 +104,10 @@ async function makeAll(assembly: Assembly): Promise<{ made: MadeVariant[]; leftO
   for (const [i, planned] of others.entries()) {
     const context = contextAt(i);
     context.onProgress(0);
-    if (!prepared.calibrated && planned.kind === 'int8') {
-      if (planned.asked) {
-        throw new InvalidTrainingOptionsError('An int8 variant needs calibration recordings to choose its ranges on.');
-      }
-      leftOut.push('There is no int8 variant: there is no calibration data to choose its ranges on.');
+    const lack = lackOf(prepared, planned);
+    if (lack !== undefined) {
+      if (planned.asked) throw new InvalidTrainingOptionsError(`${planned.kind} variants cannot be made: ${lack}.`);
+      leftOut.push(`There is no ${planned.kind} variant: ${lack}.`);
       continue;
     }
     const result = await makeVariants(planned, context, fp32);
@@ -116,4 +115,13 @@ async function makeAll(assembly: Assembly): Promise<{ made: MadeVariant[]; leftO
     if (result.leftOut !== undefined) leftOut.push(result.leftOut);
   }
   return { made, leftOut };
+}
+
+/** Why a kind cannot be made for want of data: nothing is offered that was not compared with fp32. */
+function lackOf({ calibrated, trial }: PreparedModel, { kind }: PlannedKind): string | undefined {
+  if (trial.items.length + trial.probes.length === 0) {
+    return 'there are no recordings, labelled or normal, to compare it with fp32 on';
+  }
+  if (kind === 'int8' && !calibrated) return 'there is no calibration data to choose its ranges on';
+  return undefined;
 }

@@ -50,6 +50,7 @@ describe('a release of a graph that was brought along', async () => {
 
   it('keeps signature and names what is not known', () => {
     expect(manifestDraft.family).toBe('imported');
+    expect(release.artifacts[0]?.bytes).toEqual(foreignGraph());
     expect(manifestDraft.signature).toEqual(FOREIGN_SIGNATURE);
     expect(card.data.trainedOn).toEqual([{ name: 'calm', rows: 600, digest: null }]);
     expect(card.limits).toContainEqual(expect.stringMatching(/^The model was brought along/));
@@ -103,8 +104,12 @@ describe('importing', () => {
     expect(card.variants.map(({ name }) => name)).not.toContain('int8');
     expect(card.variants[0]?.metrics.f1).toBeGreaterThan(0.5);
     expect(card.limits).toContainEqual(expect.stringMatching(/golden vectors are of made-up windows/));
-    await expect(buildRelease({ ...blind, variants: ['int8'] })).rejects.toThrow(/needs calibration recordings/);
+    await expect(buildRelease({ ...blind, variants: ['int8'] })).rejects.toThrow(
+      'int8 variants cannot be made: there is no calibration data to choose its ranges on.',
+    );
     const unmeasured = await buildRelease({ ...blind, evaluation: [] });
+    // What cannot be compared is not offered.
+    expect(unmeasured.card.variants.map(({ name }) => name)).toEqual(['fp32']);
     expect(unmeasured.card.variants[0]?.metrics.vusPr).toBeUndefined();
     expect(unmeasured.card.limits).toContainEqual(expect.stringMatching(/^Its quality was not measured/));
   });

@@ -85,6 +85,7 @@ export async function importSource(
   );
   return {
     detector: detectorOf(graph, shape, policy, windows),
+    file: source.model,
     recordings: calibration,
     channels: signature.channels,
     calibrated: calibration.length > 0,

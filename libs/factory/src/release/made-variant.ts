@@ -34,6 +34,8 @@ export interface MadeVariant {
 /** What is known of the model that variants are made of. */
 export interface VariantSource {
   readonly detector: TrainedDetector;
+  /** The file of a model that was brought along: fp32 keeps it to the byte. */
+  readonly file?: Uint8Array;
   /** What it was trained on (or calibrated with): normal operation in the order of time. */
   readonly recordings: readonly Recording[];
 }

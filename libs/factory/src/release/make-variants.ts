@@ -55,7 +55,8 @@ export function probeWindows({ detector }: VariantSource, random: () => number):
 
 /** The model as it was trained. */
 export async function makeFp32(context: MakingContext): Promise<MadeVariant> {
-  return trained(context, context.source.detector, { name: 'fp32', kind: 'fp32', size: 'full' });
+  const { detector, file } = context.source;
+  return trained(context, detector, { name: 'fp32', kind: 'fp32', size: 'full' }, file);
 }
 
 /** A network with the scale and threshold that it was trained with. */
@@ -63,8 +64,8 @@ async function trained(
   context: MakingContext,
   { graph, policy }: TrainedDetector,
   what: Pick<MadeVariant, 'name' | 'kind' | 'size' | 'alone'>,
+  bytes = encodeModel(graph),
 ): Promise<MadeVariant> {
-  const bytes = encodeModel(graph);
   return { ...what, precision: 'fp32', model: graph, bytes, policy, ...(await scoresOf(context, bytes, policy)) };
 }
 

@@ -89,7 +89,7 @@ describe('a release of a neural family', async () => {
   });
 });
 
-describe('a release with a student', () => {
+describe('a release with a student', { timeout: 120_000 }, () => {
   it('offers it only if it beats the same network trained alone', async () => {
     const { card, manifestDraft } = await buildRelease({
       ...building('conv', { epochs: 6 }),
