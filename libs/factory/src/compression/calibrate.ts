@@ -18,13 +18,14 @@ export interface Observed {
 const MOST_VALUES = 2 ** 17;
 const FEWEST_WINDOWS = 32;
 const BATCH = 64;
+const CONTRACT_INPUTS = new Set(['window', 'mask', 'time', 'center', 'scale']);
 
 /**
  * Runs the float model with inner values as further outputs. Of large values some windows are kept, evenly spread. State
  * is carried on from window to window, as on a device.
  *
  * @param names float values of the graph
- * @throws UnsupportedGraphError for inputs that are neither the window nor state; BrokenModelError when it does not run
+ * @throws UnsupportedGraphError for inputs that the detector contract does not know; BrokenModelError when it does not run
  */
 export async function observe(
   model: ValidModel,
@@ -45,7 +46,7 @@ export async function observe(
       const count = Math.min(batch, windows.count - at);
       const results = await run(
         session,
-        { window: windowsAt(windows, at, count), ...Object.fromEntries(states) },
+        { ...feedsOf(model, windows, at, count), ...Object.fromEntries(states) },
         fetches,
       );
       for (const name of names) {
@@ -72,9 +73,28 @@ function keepSome(part: { kept: Float32Array[]; size: number }, values: Float32A
   }
 }
 
-function windowsAt({ data, window, channels }: WindowSet, at: number, count: number): ort.Tensor {
+function filled(value: number, dims: readonly number[]): ort.Tensor {
+  const length = dims.reduce((product, dim) => product * dim, 1);
+  return new ort.Tensor('float32', new Float32Array(length).fill(value), dims);
+}
+
+/** The windows, and what the detector contract calls the other inputs, as they are on a device that was not calibrated. */
+function feedsOf(model: ValidModel, set: WindowSet, at: number, count: number): Record<string, ort.Tensor> {
+  const { data, window, channels } = set;
   const size = window * channels;
-  return new ort.Tensor('float32', data.slice(at * size, (at + count) * size), [count, window, channels]);
+  const all: Record<string, () => ort.Tensor> = {
+    window: () => new ort.Tensor('float32', data.slice(at * size, (at + count) * size), [count, window, channels]),
+    mask: () => filled(1, [count, window, channels]),
+    time: () => filled(0, [count, window]),
+    center: () => filled(0, [channels]),
+    scale: () => filled(1, [channels]),
+  };
+  const names = new Set(model.graph.input.map(({ name }) => name));
+  return Object.fromEntries(
+    Object.entries(all)
+      .filter(([name]) => names.has(name))
+      .map(([name, make]) => [name, make()]),
+  );
 }
 
 async function run(
@@ -93,14 +113,13 @@ async function run(
 function stateOf(model: ValidModel): Map<string, ort.Tensor> {
   const states = new Map<string, ort.Tensor>();
   for (const { name = '', type } of model.graph.input) {
-    if (name === 'window' || model.graph.initializer.some((tensor) => tensor.name === name)) continue;
+    if (CONTRACT_INPUTS.has(name) || model.graph.initializer.some((tensor) => tensor.name === name)) continue;
     const { elemType, shape } = type?.tensorType ?? {};
     if (!name.startsWith('state.') || elemType !== DataType.FLOAT || shape === undefined) {
       throw new UnsupportedGraphError(`Ranges cannot be calibrated with the input "${name}".`);
     }
     const dims = shape.dim.map(({ dimValue = 1 }) => dimValue);
-    const size = dims.reduce((product, dim) => product * dim, 1);
-    states.set(name, new ort.Tensor('float32', new Float32Array(size), dims));
+    states.set(name, filled(0, dims));
   }
   return states;
 }

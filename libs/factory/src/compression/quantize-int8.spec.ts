@@ -147,15 +147,35 @@ describe('int8 by QDQ', () => {
     expect(report.ranges['state.sum.next']![1]).toBeCloseTo(10, 1);
   });
 
+  it('calibrates graphs that take a mask, times and a calibration of their own', async () => {
+    const graph = new GraphBuilder('all-inputs');
+    const x = graph.input('window', DataType.FLOAT, ['N', WINDOW, CHANNELS]);
+    const mask = graph.input('mask', DataType.FLOAT, ['N', WINDOW, CHANNELS]);
+    const time = graph.input('time', DataType.FLOAT, ['N', WINDOW]);
+    const center = graph.input('center', DataType.FLOAT, [CHANNELS]);
+    const scale = graph.input('scale', DataType.FLOAT, [CHANNELS]);
+    const z = graph.node('Mul', [graph.node('Div', [graph.node('Sub', [x, center]), scale]), mask]);
+    const weight = graph.initializer('w', float32(new Float32Array(CHANNELS ** 2).fill(1), [CHANNELS, CHANNELS]));
+    const y = graph.node('MatMul', [z, weight]);
+    const late = graph.node('Unsqueeze', [time, graph.initializer('last', int64([2]))]);
+    graph.node('Add', [y, late], {}, { outputs: ['score'] });
+    graph.output('score', DataType.FLOAT, ['N', WINDOW, CHANNELS]);
+    const set = windows(seededRandom(8), 20);
+    const { report } = await quantizeInt8(graph.build(), set);
+    const [[low, high]] = Object.values(report.ranges) as [readonly [number, number]];
+    expect(high - low).toBeGreaterThan(5);
+    expect(high - low).toBeLessThan(6.5);
+  });
+
   it('refuses inputs that it cannot give values to, and old operator sets', async () => {
     const graph = new GraphBuilder('other-input');
     const x = graph.input('window', DataType.FLOAT, ['N', 3]);
-    const other = graph.input('time', DataType.FLOAT, ['N', 3]);
+    const other = graph.input('temperature', DataType.FLOAT, ['N', 3]);
     const weight = graph.initializer('w', float32(new Float32Array(9), [3, 3]));
     graph.node('MatMul', [graph.node('Add', [x, other]), weight], {}, { outputs: ['score'] });
     graph.output('score', DataType.FLOAT, ['N', 3]);
     const set = windows(seededRandom(1), 1);
-    await expect(quantizeInt8(graph.build(), set)).rejects.toThrow(/"time"/);
+    await expect(quantizeInt8(graph.build(), set)).rejects.toThrow(/"temperature"/);
     const old = { ...denseNetwork(seededRandom(1)), opsetImport: [{ version: 12 }] };
     await expect(quantizeInt8(old, set)).rejects.toThrow(/operator set 12; 13 is needed/);
   });
