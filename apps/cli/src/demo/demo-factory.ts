@@ -18,6 +18,7 @@ export interface DemoTraining {
   readonly family: FamilyName;
   readonly seed: number;
   readonly window?: number;
+  readonly options?: Readonly<Record<string, number>>;
 }
 
 /** Progress is told when it has moved by this much. */

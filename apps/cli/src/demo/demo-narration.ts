@@ -23,7 +23,7 @@ export function describeEvent(event: FleetEvent, name: string): string | undefin
     case 'execution.changed':
       return describeExecution(data, name);
     case 'anomaly.opened':
-      return `${name} has found an anomaly`;
+      return `${name} has found its first anomaly`;
     default:
       return undefined;
   }
