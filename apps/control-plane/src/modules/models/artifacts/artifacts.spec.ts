@@ -114,6 +114,23 @@ describe('artifacts for devices over HTTPS', () => {
     expect([part.status, part.text.length]).toEqual([206, 10]);
   });
 
+  it('are not those of a variant that the compression contract refuses', async () => {
+    const [refused, offered] = release.variants;
+    const { pool } = app.controlPlane.app.get(Database);
+    const offer = (wanted: boolean) =>
+      pool.query('UPDATE variants SET offered = $2 WHERE release_id = $1 AND name = $3', [
+        release.id,
+        wanted,
+        refused!.name,
+      ]);
+    const late = await enrolmentOf(app).newDevice();
+    await desire(late.device, release);
+    await offer(false);
+    expect((await fetchAs(late, refused!.digest)).status).toBe(404);
+    expect((await fetchAs(late, offered!.digest)).status).toBe(200);
+    await offer(true);
+  });
+
   it('are nothing else: not the training data, not what another device is to run, not without a certificate', async () => {
     const { digest } = await modelsOf(app).upload('secret recording');
     expect((await fetchAs(device, digest)).status).toBe(404);

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Build } from '@drover/contracts';
 import { bundledRecordings } from '@drover/recordings';
 import { silentLogger } from '@drover/runtime';
@@ -12,6 +12,9 @@ import { BuildRepository } from './build.repository.ts';
 import { BuildService } from './build.service.ts';
 
 /** What builds survive: cancellations, lost workers, limits. */
+
+// Builds run in threads of their own, beside whatever else the machine does.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 let app: TestApp;
 let models: ReturnType<typeof modelsOf>;
@@ -39,7 +42,7 @@ const endless = () => ({
 });
 
 async function start(training: object): Promise<Build> {
-  const { status, body } = await models.create('pump', training);
+  const { status, body } = await models.create('pump', training, { variants: ['fp32'] });
   expect(status, JSON.stringify(body)).toBe(202);
   return body as Build;
 }

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildRequestSchema, manifestSchema } from '@drover/contracts';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { api, buildRequestSchema, manifestSchema } from '@drover/contracts';
 import type { Build, Release } from '@drover/contracts';
 import { decodeModel } from '@drover/onnx';
 import { bundledRecordings } from '@drover/recordings';
@@ -10,6 +10,9 @@ import { ArtifactStore } from '../../../platform/storage/artifact-store.ts';
 import { testApp } from '../../../test-app.fixture.ts';
 import type { TestApp } from '../../../test-app.fixture.ts';
 import { modelsOf } from '../models.fixture.ts';
+
+// Builds run in threads of their own, beside whatever else the machine does.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 let app: TestApp;
 let models: ReturnType<typeof modelsOf>;
@@ -74,10 +77,107 @@ describe('a release built from recordings', () => {
     const { digest } = await models.uploadFile(bundledRecordings().normal);
     await models.model('many');
     const training = { source: { kind: 'recordings', artifacts: [digest] }, trainRows: 300 };
-    const made = await Promise.all([1, 2, 3].map(() => models.create('many', training)));
+    const made = await Promise.all([1, 2, 3].map(() => models.create('many', training, { variants: ['fp32'] })));
     const releases = await Promise.all(made.map(({ body }) => models.get(body.release)));
     expect(releases.map(({ version }) => version).toSorted()).toEqual([1, 2, 3]);
     for (const { body } of made) expect((await models.ended(body.id)).status).toBe('SUCCEEDED');
+  });
+});
+
+describe('what is told of a release', () => {
+  it('is its card, as JSON and as Markdown', async () => {
+    const card = api.releases.card.response.parse((await app.request('GET', `/releases/${built.id}/card`)).body);
+    expect(card).toMatchObject({
+      model: { id: 'pump', name: 'pump' },
+      release: { id: built.id, version: 1 },
+      family: 'pca',
+      data: { trainedOn: [{ rows: expect.any(Number) }] },
+    });
+    const response = await fetch(`${app.url}/api/v1/releases/${built.id}/card.md`, {
+      headers: { authorization: `Bearer ${app.adminKey}` },
+    });
+    expect(response.headers.get('content-type')).toContain('text/markdown');
+    const text = await response.text();
+    expect(text).toMatch(/^# /);
+    for (const { name } of card.variants) expect(text).toContain(name);
+  });
+
+  it('is every variant with what it costs, and what its tiers chose', async () => {
+    const { items } = (await app.request('GET', `/releases/${built.id}/variants`)).body;
+    expect(items).toEqual(built.variants);
+    for (const { cost, offered, refusals } of built.variants) {
+      expect(cost!.parameters).toBeGreaterThan(0);
+      expect({ offered, refusals }).toEqual({ offered: true, refusals: [] });
+    }
+    expect((await app.request('GET', `/releases/${built.id}/choices`)).body).toEqual({ items: [] });
+    expect((await app.request('GET', '/releases/rel_none/variants')).status).toBe(404);
+  });
+});
+
+describe('a variant that breaks the compression contract', () => {
+  it('is kept with what it breaks, but is not in the manifest', async () => {
+    const source = { kind: 'recordings', artifacts: [(await models.uploadFile(bundledRecordings().normal)).digest] };
+    const contract = {
+      'int8-dynamic': { maxVusPrLoss: 0, minAgreement: 1 },
+      int4: { maxVusPrLoss: 0, minAgreement: 1 },
+    };
+    const options = { epochs: 3, hidden: [64, 4, 64] };
+    const { body } = await models.create(
+      'pump',
+      { family: 'dense-ae', options, source, trainRows: 700 },
+      { contract, variants: ['fp32', 'int4', 'int8-dynamic'] },
+    );
+    const build = await models.ended(body.id, 60_000);
+    expect(build).toMatchObject({ status: 'SUCCEEDED', error: null });
+    const release = await models.get(build.release);
+    const refused = release.variants.filter(({ offered }) => !offered);
+    expect(refused.length).toBeGreaterThan(0);
+    for (const { refusals, digest } of refused) {
+      expect(refusals[0]).toMatchObject({ rule: expect.any(String), message: expect.stringMatching(/./) });
+      expect((await part(ArtifactStore).read(digest)).length).toBeGreaterThan(0);
+    }
+    const { payload } = (await app.request('GET', `/releases/${release.id}/manifest`)).body;
+    const offered = (payload.variants as { name: string }[]).map(({ name }) => name);
+    expect(offered).toContain('fp32');
+    for (const { name } of refused) expect(offered).not.toContain(name);
+    const ready = await part(Database).prisma.event.findFirstOrThrow({
+      where: { subject: release.id, type: 'release.ready' },
+    });
+    expect(ready.data).toMatchObject({ refused: refused.map(({ name }) => name) });
+  });
+});
+
+describe('a graph that was brought along', () => {
+  it('becomes a release like one that was trained here', async () => {
+    const { payload } = (await app.request('GET', `/releases/${built.id}/manifest`)).body;
+    const artifact = built.variants.find(({ name }) => name === 'fp32')!.digest;
+    const { digest } = await models.uploadFile(bundledRecordings().normal);
+    const { signature } = payload;
+    const calibration = { kind: 'recordings', artifacts: [digest] };
+    const body = { model: 'pump', import: { artifact, signature, calibration }, variants: ['fp32', 'int8'] };
+    const created = await app.request('POST', '/builds', body);
+    expect(created.status, JSON.stringify(created.body)).toBe(202);
+    const build = await models.ended(created.body.id, 60_000);
+    expect(build).toMatchObject({ status: 'SUCCEEDED', error: null });
+    const release = await models.get(build.release);
+    expect(release).toMatchObject({ status: 'READY', family: 'imported' });
+    expect(release.variants.map(({ name }) => name)).toContain('fp32');
+  });
+
+  it('that is no model has FAILED and says so; an artifact that is not there is refused', async () => {
+    const { payload } = (await app.request('GET', `/releases/${built.id}/manifest`)).body;
+    const { digest } = await models.upload('this is no ONNX file');
+    const importing = (artifact: string) =>
+      app.request('POST', '/builds', { model: 'pump', import: { artifact, signature: payload.signature } });
+    const build = await models.ended((await importing(digest)).body.id, 60_000);
+    expect(build).toMatchObject({ status: 'FAILED', attempts: 1, error: { code: 'malformed-model' } });
+    expect((await importing('ab'.repeat(32))).body.problems).toEqual([
+      { path: 'import.artifact', message: expect.stringContaining('no such artifact') },
+    ]);
+  });
+
+  it('and training at once, or neither, is refused', async () => {
+    expect((await app.request('POST', '/builds', { model: 'pump' })).status).toBe(400);
   });
 });
 

@@ -2,7 +2,7 @@ import { deviceTopics } from '@drover/contracts';
 import type { Capture, Dataset } from '@drover/contracts';
 import { connectAsync } from 'mqtt';
 import type { MqttClient } from 'mqtt';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { eventually } from '../../../platform/broker/eventually.fixture.ts';
 import { Database } from '../../../platform/database/database.ts';
 import { testApp } from '../../../test-app.fixture.ts';
@@ -10,6 +10,9 @@ import type { TestApp } from '../../../test-app.fixture.ts';
 import { enrolmentOf } from '../../enrolment/enrolment.fixture.ts';
 
 /** A device without an agent answers to a capture: what is asked of it, and what becomes of its samples. */
+
+// Builds run in threads of their own, beside whatever else the machine does.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 let app: TestApp;
 const clients: MqttClient[] = [];

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { api } from '@drover/contracts';
 import type { Dataset } from '@drover/contracts';
 import { bundledRecordings } from '@drover/recordings';
@@ -7,6 +7,9 @@ import { Database } from '../../../platform/database/database.ts';
 import { testApp } from '../../../test-app.fixture.ts';
 import type { TestApp } from '../../../test-app.fixture.ts';
 import { modelsOf } from '../models.fixture.ts';
+
+// Builds run in threads of their own, beside whatever else the machine does.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
 
 let app: TestApp;
 let models: ReturnType<typeof modelsOf>;
@@ -107,7 +110,7 @@ describe('training on datasets', () => {
     await models.model('pump');
     const source = { kind: 'datasets', datasets: [training.id] };
     const evaluation = { datasets: [labelled.id] };
-    const { status, body } = await models.create('pump', { source }, { evaluation });
+    const { status, body } = await models.create('pump', { source }, { evaluation, variants: ['fp32'] });
     expect(status, JSON.stringify(body)).toBe(202);
     expect((await app.request('DELETE', `/datasets/${training.id}`)).status).toBe(409);
     const build = await models.ended(body.id, 60_000);
