@@ -112,13 +112,15 @@ describe('the volume under the surface', () => {
     );
   });
 
-  it('takes 200,000 rows in less than two seconds', () => {
+  it('takes 200,000 rows in less than two seconds', { timeout: 60_000 }, () => {
     const rows = 200_000;
     const labels = Uint8Array.from({ length: rows }, (_, i) => (i % 400 < 150 ? 1 : 0));
     const scores = Float32Array.from({ length: rows }, (_, i) => Math.sin(i * 12.9898) + labels[i]!);
-    const start = performance.now();
+    // Time of the processor, not of the clock: other tests run at the same time.
+    const start = process.cpuUsage();
     const value = vusPr([{ scores, labels }]);
-    expect(performance.now() - start).toBeLessThan(2_000);
+    const { user, system } = process.cpuUsage(start);
+    expect((user + system) / 1_000).toBeLessThan(2_000);
     expect(value).toBeGreaterThan(0.5);
   });
 });
