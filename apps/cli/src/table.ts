@@ -39,8 +39,12 @@ function isShown(value: unknown): boolean {
 }
 
 function cell(value: unknown): string {
-  const text = Array.isArray(value)
-    ? value.map((item) => (typeof item === 'object' ? JSON.stringify(item) : String(item))).join(',')
-    : String(value ?? '-');
+  const text = Array.isArray(value) ? value.map(itemText).join(',') : String(value ?? '-');
   return text.length > MAX_CELL ? `${text.slice(0, MAX_CELL - 1)}…` : text;
+}
+
+/** What has a name is known by it. */
+function itemText(item: unknown): string {
+  if (typeof item !== 'object' || item === null) return String(item);
+  return 'name' in item && typeof item.name === 'string' ? item.name : JSON.stringify(item);
 }

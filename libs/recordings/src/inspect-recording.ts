@@ -148,7 +148,7 @@ class TableScan {
       const text = record[channels[c]!]!.trim();
       const value = parseNumber(text, decimalComma);
       if (value === undefined) this.#texts[c] = counted(this.#texts[c], this.#channels[c]!.name, this.rows, text);
-      this.#channels[c]!.add(value ?? Number.NaN);
+      else this.#channels[c]!.add(value);
     }
   }
 
