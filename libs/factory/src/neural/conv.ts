@@ -17,8 +17,6 @@ export interface ConvOptions extends NeuralOptions {
 
 export const DEFAULT_CONV_OPTIONS: ConvOptions = {
   ...DEFAULT_NEURAL_OPTIONS,
-  epochs: 40,
-  patience: 10,
   folds: 3,
   channels: [32, 64],
   hidden: [16, 128],

@@ -24,6 +24,8 @@ export interface FoldFit {
   readonly terms: Float64Array;
   /** Median over the folds. */
   readonly epochs: number;
+  /** Mean over the folds, each on its own block. */
+  readonly loss: number;
 }
 
 export interface CrossFit extends FoldFit {
@@ -63,6 +65,7 @@ export async function fitFolds(
   const terms = new Float64Array(set.count * ERROR_TERMS * set.channels);
   const folds: Layer[][] = [];
   const epochs: number[] = [];
+  let loss = 0;
   for (let fold = 0; fold < count; fold += 1) {
     const from = Math.floor((fold * set.count) / count);
     const to = Math.floor(((fold + 1) * set.count) / count);
@@ -72,10 +75,11 @@ export async function fitFolds(
     const fitted = await fit({ fold }, samples, partOf(context, fold / count, (fold + 1) / count));
     folds.push(fitted.layers);
     epochs.push(fitted.epochs);
+    loss += fitted.loss / count;
     const block = z.subarray(from * size, to * size);
     terms.set(errorTerms(block, runNetwork(fitted.layers, block, size), set), from * ERROR_TERMS * set.channels);
   }
-  return { folds, terms, epochs: Math.max(1, Math.round(quantile(epochs, 0.5))) };
+  return { folds, terms, epochs: Math.max(1, Math.round(quantile(epochs, 0.5))), loss };
 }
 
 /** The network of all normal windows, trained for as long as was right for the folds. */

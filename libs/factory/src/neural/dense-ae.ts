@@ -10,7 +10,7 @@ export interface DenseAeOptions extends NeuralOptions {
   readonly hidden: readonly number[];
 }
 
-export const DEFAULT_DENSE_AE_OPTIONS: DenseAeOptions = { ...DEFAULT_NEURAL_OPTIONS, hidden: [32, 8, 32] };
+export const DEFAULT_DENSE_AE_OPTIONS: DenseAeOptions = { ...DEFAULT_NEURAL_OPTIONS, hidden: [64, 16, 64] };
 
 const USUAL_WINDOW = 16;
 /** W × C of the window that is chosen where none is asked for. */

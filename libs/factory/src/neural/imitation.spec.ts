@@ -14,7 +14,7 @@ const targets = numbers(COUNT * SIZE);
 const outputs = numbers(COUNT * SIZE);
 const weights = new Float64Array(ERROR_TERMS * SHAPE.channels).map(() => random());
 const scores = new Float64Array(COUNT).map(() => random() * 3);
-const LESSON = { shape: SHAPE, weights, limit: 6, teacherShare: 1, scoreShare: 0.7 };
+const LESSON = { shape: SHAPE, weights, limit: 6, teacherShare: 1, healedShare: 0, scoreShare: 0.7 };
 
 const OBJECTIVES = {
   'squared error': new SquaredError(targets, SIZE),

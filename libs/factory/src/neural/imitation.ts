@@ -16,6 +16,11 @@ export interface Lesson {
   readonly limit: number;
   /** Share of the teacher's output in the target for normal windows; the rest is the window itself. */
   readonly teacherShare: number;
+  /**
+   * Share of what the teacher says of the window without its fault in the target for a faulty one; the rest is what it says
+   * of the faulty one. Reconstructing what should have been there makes faults stand out.
+   */
+  readonly healedShare: number;
   /** How much a wrong score counts beside a wrong reconstruction. */
   readonly scoreShare: number;
 }
@@ -37,7 +42,7 @@ export function imitate(
   context: Pick<TrainingContext, 'signal' | 'onProgress'>,
 ): Promise<Fitted> {
   const { inputs, size } = samples;
-  const { shape, limit, teacherShare } = lesson;
+  const { shape, limit, teacherShare, healedShare } = lesson;
   const count = inputs.length / size;
   const clean: WindowSet = { data: inputs, count, ...shape, overlap: 0 };
   const faulty = injectFaults(clean, random, FAULTS).data.map((value) => Math.min(limit, Math.max(-limit, value)));
@@ -47,6 +52,8 @@ export function imitate(
   const targets = runNetwork(teacher, both, size);
   const scores = squaredScores(errorTerms(both, targets, shape), lesson.weights);
   for (let i = 0; i < inputs.length; i += 1) {
+    const at = inputs.length + i;
+    targets[at] = healedShare * targets[i]! + (1 - healedShare) * targets[at]!;
     targets[i] = teacherShare * targets[i]! + (1 - teacherShare) * inputs[i]!;
   }
   const twice = (indices: Int32Array): Int32Array => Int32Array.from([...indices, ...indices.map((n) => n + count)]);

@@ -40,7 +40,7 @@ export async function pruneStructured(
   const probes = normalised(thinned(selectWindows(set, kept), MOST_PROBES), normaliser);
   const terms = heldOutTerms(network.folds, z, set);
   const weights = lessonWeights(terms, termWeights(terms, normal, watchedBy(normaliser)), normal);
-  const lesson = { shape: set, weights, limit: normaliser.limit, teacherShare: 0.5, scoreShare: 0.1 };
+  const lesson = { shape: set, weights, limit: normaliser.limit, teacherShare: 0.5, healedShare: 0, scoreShare: 0.1 };
   const options = {
     ...training,
     epochs: Math.max(5, Math.round(training.epochs * FINE_TUNING.epochs)),

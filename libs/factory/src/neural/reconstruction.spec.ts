@@ -87,7 +87,7 @@ describe.each(Object.entries(FAMILIES))('%s', (name, train) => {
       normal: everywhere,
       normaliser,
       summary: {},
-      crossFit: { layers, folds, terms, epochs: 1 },
+      crossFit: { layers, folds, terms, epochs: 1, loss: 0 },
       training: { ...rest.training, unitQuantile: 0.5 },
       policy: { kind: 'threshold', threshold: 1, releaseRatio: 1, minLength: 1 },
     });

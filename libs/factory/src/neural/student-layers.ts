@@ -13,21 +13,44 @@ const MOST_SIZE = 1 / 10;
 const WIDEST = 64;
 /** A narrower network than this reconstructs nothing. */
 const NARROWEST = 2;
-/** From this width on there is a code in the middle. */
+/** A code between narrower layers than this would be nothing. */
 const CODED_WIDTH = 16;
 
-/** @throws UnsupportedGraphError where a tenth of the teacher's file has no room for a network */
-export function studentLayers({ family, graph, trainedOn }: TrainedDetector, normaliser: Normaliser): LayerShape[] {
-  const { window, channels } = trainedOn;
+/**
+ * Networks that fit into a tenth of the teacher's file, each as wide as possible: one layer without Relu, one with it, and
+ * where there is room two with a code between them.
+ *
+ * @throws UnsupportedGraphError where there is no room for a network
+ */
+export function studentCandidates(teacher: TrainedDetector, normaliser: Normaliser): readonly LayerShape[][] {
+  const { window, channels } = teacher.trainedOn;
+  const size = window * channels;
+  const kinds: ((width: number) => LayerShape[])[] = [
+    (width) => denseLayers(size, [width]),
+    (width) =>
+      denseLayers(size, [width]).map((layer, index) => (index === 0 ? { ...layer, activation: 'relu' } : layer)),
+    (width) => denseLayers(size, [width, Math.ceil(width / 4), width]),
+  ];
+  const least = [NARROWEST, NARROWEST, CODED_WIDTH];
+  const found = kinds.flatMap((kind, index) => {
+    for (let width = WIDEST; width >= least[index]!; width -= 1) {
+      if (fits(kind(width), teacher, normaliser)) return [kind(width)];
+    }
+    return [];
+  });
+  if (found.length > 0) return found;
+  throw new UnsupportedGraphError(`A tenth of this ${teacher.family} model is too small to be a network.`);
+}
+
+function fits(
+  candidate: readonly LayerShape[],
+  { family, graph, trainedOn }: TrainedDetector,
+  normaliser: Normaliser,
+): boolean {
   const most = encodeModel(graph).length * MOST_SIZE;
-  const weights = new Float64Array(ERROR_TERMS * channels);
-  for (let width = WIDEST; width >= NARROWEST; width -= 1) {
-    const hidden = width >= CODED_WIDTH ? [width, Math.ceil(width / 4), width] : [width];
-    const candidate = denseLayers(window * channels, hidden);
-    if (parameterCount(candidate) * Float32Array.BYTES_PER_ELEMENT > most) continue;
-    const layers = initialLayers(candidate, () => 0);
-    const built = buildReconstructionGraph(`${family}-reconstruction`, { layers, normaliser }, weights, trainedOn);
-    if (encodeModel(built).length <= most) return candidate;
-  }
-  throw new UnsupportedGraphError(`A tenth of this ${family} model is too small to be a network.`);
+  if (parameterCount(candidate) * Float32Array.BYTES_PER_ELEMENT > most) return false;
+  const layers = initialLayers(candidate, () => 0);
+  const weights = new Float64Array(ERROR_TERMS * trainedOn.channels);
+  const built = buildReconstructionGraph(`${family}-reconstruction`, { layers, normaliser }, weights, trainedOn);
+  return encodeModel(built).length <= most;
 }
