@@ -31,24 +31,38 @@ export async function runFamilies(
   files: BacktestJob['files'],
   say: (text: string) => void,
 ): Promise<FamilyRun[]> {
-  const first = jobsOf(families, [SEEDS[0]!], files);
-  const tries = jobsOf(families, SEEDS.slice(0, 2), files.slice(0, 1));
-  const tried = await runJobs(tries, () => undefined);
-  const random = families.filter((_, i) => !isSame(tried[2 * i]!, tried[2 * i + 1]!));
-  const jobs = [...first, ...jobsOf(random, SEEDS.slice(1), files)];
+  const tried = await runAll(plansOf(families, SEEDS.slice(0, 2)), files.slice(0, 1));
+  const random = new Set(families.filter((_, i) => !isSame(tried[2 * i]!.files, tried[2 * i + 1]!.files)));
   const began = performance.now();
-  let ended = 0;
-  const results = await runJobs(jobs, ({ family, seed }) => {
-    ended += 1;
-    const seconds = ((performance.now() - began) / 1_000).toFixed(0);
-    say(`${seconds} s: ${family}, seed ${seed} (${ended} of ${jobs.length})`);
+  const plans = families.flatMap((family) => plansOf([family], random.has(family) ? SEEDS : SEEDS.slice(0, 1)));
+  return runAll(plans, files, ({ family, seed }) => {
+    say(`${((performance.now() - began) / 1_000).toFixed(0)} s: ${family}, seed ${seed}`);
   });
-  const runs = jobs.map(({ family, seed }, i) => ({ family, seed, files: results[i]! }));
-  return families.flatMap((family) => runs.filter((run) => run.family === family));
 }
 
-function jobsOf(families: readonly string[], seeds: readonly number[], files: BacktestJob['files']): BacktestJob[] {
-  return families.flatMap((family) => seeds.map((seed) => ({ family, seed, files })));
+type Plan = Pick<FamilyRun, 'family' | 'seed'>;
+
+function plansOf(families: readonly string[], seeds: readonly number[]): Plan[] {
+  return families.flatMap((family) => seeds.map((seed) => ({ family, seed })));
+}
+
+/** File by file, so that both threads have work to the end. @param done is told when all files of a plan have ended */
+async function runAll(
+  plans: readonly Plan[],
+  files: BacktestJob['files'],
+  done: (plan: Plan) => void = () => undefined,
+): Promise<FamilyRun[]> {
+  const jobs = plans.flatMap((plan) => files.map((file) => ({ ...plan, files: [file] })));
+  const left = plans.map(() => files.length);
+  const results = await runJobs(jobs, (_, index) => {
+    const plan = Math.floor(index / files.length);
+    left[plan]! -= 1;
+    if (left[plan] === 0) done(plans[plan]!);
+  });
+  return plans.map((plan, i) => ({
+    ...plan,
+    files: results.slice(i * files.length, (i + 1) * files.length).map(([file]) => file!),
+  }));
 }
 
 function isSame([a]: readonly FileScores[], [b]: readonly FileScores[]): boolean {
