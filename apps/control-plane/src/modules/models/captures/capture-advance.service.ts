@@ -6,6 +6,7 @@ import { Config } from '../../../config/config.ts';
 import { Database } from '../../../platform/database/database.ts';
 import type { Transaction } from '../../../platform/database/database.ts';
 import { EventOutbox } from '../../../platform/events/event-outbox.ts';
+import { Metrics } from '../../../platform/metrics.ts';
 import { LOGGER } from '../../../platform/platform.module.ts';
 import { ArtifactStore } from '../../../platform/storage/artifact-store.ts';
 import type { StoredArtifact } from '../../../platform/storage/artifact-store.ts';
@@ -30,6 +31,8 @@ const SETTLE_STEP_MS = 250;
  */
 @Injectable()
 export class CaptureAdvance {
+  readonly #outcomes;
+
   constructor(
     private readonly config: Config,
     private readonly database: Database,
@@ -40,8 +43,11 @@ export class CaptureAdvance {
     private readonly measurements: MeasurementReader,
     private readonly outbox: DeviceOutboxRepository,
     private readonly events: EventOutbox,
+    metrics: Metrics,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
+  ) {
+    this.#outcomes = metrics.counter('captures_total', 'Captures that ended here, by how', ['outcome']);
+  }
 
   async advance(fleet: string, id: string, signal: AbortSignal): Promise<void> {
     for (;;) {
@@ -112,17 +118,21 @@ export class CaptureAdvance {
       await this.#tellEnd(tx, capture, 'capture.completed', { dataset, rows });
       return true;
     });
+    if (!ended) return;
+    this.#outcomes.inc({ outcome: 'completed' });
     // Only a shortcut: where it fails, the reconciler makes the job of the row.
-    if (ended) await this.datasets.enqueue(fleet, dataset).catch(() => undefined);
+    await this.datasets.enqueue(fleet, dataset).catch(() => undefined);
   }
 
   async #fail(capture: CaptureRow, message: string): Promise<void> {
     const { fleetId: fleet, id } = capture;
     this.logger.warn({ fleet, capture: id, err: message }, 'A capture has failed');
-    await this.database.transaction(async (tx) => {
-      if (await this.captures.end(tx, fleet, id, 'FAILED'))
-        await this.#tellEnd(tx, capture, 'capture.failed', { message });
+    const ended = await this.database.transaction(async (tx) => {
+      if (!(await this.captures.end(tx, fleet, id, 'FAILED'))) return false;
+      await this.#tellEnd(tx, capture, 'capture.failed', { message });
+      return true;
     });
+    if (ended) this.#outcomes.inc({ outcome: 'failed' });
   }
 
   async #tellEnd(tx: Transaction, { fleetId: fleet, id }: CaptureRow, type: string, data: object): Promise<void> {

@@ -6,6 +6,7 @@ import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/
 import { Config } from '../../../config/config.ts';
 import { Database } from '../../../platform/database/database.ts';
 import { EventOutbox } from '../../../platform/events/event-outbox.ts';
+import { Metrics } from '../../../platform/metrics.ts';
 import { LOGGER } from '../../../platform/platform.module.ts';
 import { Queues } from '../../../platform/queue/queues.ts';
 import { ArtifactStore } from '../../../platform/storage/artifact-store.ts';
@@ -27,6 +28,7 @@ const TOLD = 3;
 @Injectable()
 export class DatasetProcessor implements OnApplicationBootstrap, BeforeApplicationShutdown {
   readonly #stopping = new AbortController();
+  readonly #outcomes;
   #loop: Promise<void> | undefined;
 
   constructor(
@@ -37,8 +39,13 @@ export class DatasetProcessor implements OnApplicationBootstrap, BeforeApplicati
     private readonly datasets: DatasetRepository,
     private readonly store: ArtifactStore,
     private readonly events: EventOutbox,
+    metrics: Metrics,
     @Inject(LOGGER) private readonly logger: Logger,
-  ) {}
+  ) {
+    this.#outcomes = metrics.counter('dataset_validations_total', 'Datasets validated here, by what they are', [
+      'outcome',
+    ]);
+  }
 
   onApplicationBootstrap(): void {
     if (!this.config.hasRole('worker')) return;
@@ -80,15 +87,17 @@ export class DatasetProcessor implements OnApplicationBootstrap, BeforeApplicati
   }
 
   async #end(fleet: string, id: string, report: DatasetReport | null, error: Dataset['error']): Promise<void> {
-    await this.database.transaction(async (tx) => {
-      if (!(await this.datasets.ended(tx, fleet, id, report, error))) return;
+    const ended = await this.database.transaction(async (tx) => {
+      if (!(await this.datasets.ended(tx, fleet, id, report, error))) return false;
       await this.events.append(
         tx,
         error
           ? { fleet, type: 'dataset.invalid', subject: id, data: { ...error } }
           : { fleet, type: 'dataset.ready', subject: id, data: { rows: report?.rows ?? 0 } },
       );
+      return true;
     });
+    if (ended) this.#outcomes.inc({ outcome: error ? 'invalid' : 'ready' });
   }
 
   /** Derives missing jobs from rows. */
