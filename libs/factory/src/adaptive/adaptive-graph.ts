@@ -27,7 +27,7 @@ export function buildAdaptiveGraph(model: AdaptiveModel): ValidModel {
   const baseline = graph.input('state.baseline', DataType.FLOAT, [1, features]);
   const e = graph.node('Sub', [smooth, baseline]);
   const y = addWhitening(graph, e, whitening, 1 / unit);
-  addFollowing(graph, { baseline, e, whitening, following });
+  addFollowing(graph, { baseline, e, following, features });
 
   const cube = graph.initializer('cube', int64([1, rates.length, channels]));
   const middle = graph.initializer('rate_axis', int64([1]));
@@ -40,21 +40,16 @@ export function buildAdaptiveGraph(model: AdaptiveModel): ValidModel {
   return graph.build();
 }
 
-/** The next baseline: a step towards the feature, a much smaller one where it is far off. */
+/** The next baseline: a step towards the feature, a much smaller one where it is far off (by z, which whitening made). */
 function addFollowing(
   graph: GraphBuilder,
-  values: { baseline: string; e: string; whitening: Whitening; following: Following },
+  { baseline, e, following, features }: { baseline: string; e: string; following: Following; features: number },
 ): void {
-  const { rate, freeze, frozenShare } = values.following;
-  const { features, inverse } = values.whitening;
-  const reach = inverse.map((value) => value / freeze);
-  const distance = graph.node('Abs', [
-    graph.node('Mul', [values.e, graph.initializer('inverse_freeze', float32(reach, [1, features]))]),
-  ]);
-  const far = graph.node('GreaterOrEqual', [distance, graph.initializer('reach', float32(1))]);
+  const { rate, freeze, frozenShare } = following;
+  const far = graph.node('GreaterOrEqual', [graph.node('Abs', ['z']), graph.initializer('freeze', float32(freeze))]);
   const follows = graph.initializer('follow_rate', float32(rate));
   const frozen = graph.initializer('frozen_rate', float32(rate * frozenShare));
-  const step = graph.node('Mul', [graph.node('Where', [far, frozen, follows]), values.e]);
-  graph.node('Add', [values.baseline, step], {}, { outputs: ['state.baseline.next'] });
+  const step = graph.node('Mul', [graph.node('Where', [far, frozen, follows]), e]);
+  graph.node('Add', [baseline, step], {}, { outputs: ['state.baseline.next'] });
   graph.output('state.baseline.next', DataType.FLOAT, [1, features]);
 }

@@ -182,7 +182,7 @@ function refuseImpossible(options: AdaptiveOptions): void {
     ],
     [options.timeConstants > 0, 'timeConstants must be positive'],
     [options.fastest >= 1 && options.slowest >= options.fastest, 'fastest and slowest must be rising rows from 1'],
-    [options.freeze > 0, 'freeze must be positive'],
+    [options.freeze > 0 && options.freeze < options.limit, 'freeze must be above 0 and below limit'],
     [options.frozenShare >= 0 && options.frozenShare <= 1, 'frozenShare must be from 0 to 1'],
     [options.drift >= 0, 'drift must not be negative'],
     [options.limit > 0, 'limit must be positive'],

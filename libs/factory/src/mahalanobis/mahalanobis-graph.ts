@@ -54,7 +54,7 @@ export function buildMahalanobisGraph(model: MahalanobisModel): ValidModel {
   return graph.build();
 }
 
-/** Adds y = clip(e · inverse, ±limit) · root × gain. @param e `[1, F]` @returns name of y, `[1, F]` */
+/** Adds z = clip(e · inverse, ±limit), and y = z · root × gain. @param e `[1, F]` @returns name of y, `[1, F]` */
 export function addWhitening(
   graph: GraphBuilder,
   e: string,

@@ -47,13 +47,6 @@ export function addSmoothing(graph: GraphBuilder, scaled: string, channels: numb
   const one = graph.initializer('one', float32([1], [1, 1]));
   const weights = Float64Array.from({ length: features }, (_, i) => rates[Math.floor(i / channels)]!);
   const rate = graph.initializer('rate', float32(weights, [1, features]));
-  const rest = graph.initializer(
-    'rest',
-    float32(
-      weights.map((weight) => 1 - weight),
-      [1, features],
-    ),
-  );
   const repeated =
     rates.length === 1
       ? scaled
@@ -66,7 +59,8 @@ export function addSmoothing(graph: GraphBuilder, scaled: string, channels: numb
   const high = graph.initializer('largest_step', float32(LARGEST_STEP));
   const step = graph.node('Clip', [graph.node('Sub', [repeated, before]), low, high]);
   const empty = graph.node('Sub', [one, filled]);
-  const weight = graph.node('Add', [rate, graph.node('Mul', [rest, empty])]);
+  // The first row has all the weight, because no rate is above 1.
+  const weight = graph.node('Max', [rate, empty]);
   const after = graph.node('Add', [before, graph.node('Mul', [weight, step])], {}, { outputs: ['state.ewma.next'] });
   graph.node('Max', [filled, one], {}, { outputs: ['state.filled.next'] });
   graph.output('state.ewma.next', DataType.FLOAT, [1, features]);
