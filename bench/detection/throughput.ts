@@ -19,20 +19,35 @@ export async function throughputMeasures(scratch: string): Promise<Measure[]> {
     await writeFile(path, await longRecording(rows));
     let lines: ScoreLines | undefined;
     let characters = 0;
+    let cpu = process.cpuUsage();
     const { counters, runMs } = await backtestFile({
       path,
       detector: { family: { name: family }, seed: 1, rows: TRAIN_ROWS },
-      sink: ({ channels, detector }) => (lines = new ScoreLines(channels, detector?.signature ?? null)),
+      sink: ({ channels, detector }) => {
+        // Trained: from here on it counts.
+        cpu = process.cpuUsage();
+        lines = new ScoreLines(channels, detector?.signature ?? null);
+        return lines;
+      },
       drain: async () => void (characters += lines!.take().length),
     });
+    const { user, system } = process.cpuUsage(cpu);
     const value = characters === 0 ? 0 : (counters.windows * 1_000) / runMs;
-    measures.push({
-      metric: `backtest, ${family} (${kind})`,
-      value,
-      unit: 'windows/s',
-      goal: `>= ${least.toLocaleString('en-US')}`,
-      ok: value >= least,
-    });
+    measures.push(
+      {
+        metric: `backtest, ${family} (${kind})`,
+        value,
+        unit: 'windows/s',
+        goal: `>= ${least.toLocaleString('en-US')}`,
+        ok: value >= least,
+      },
+      // What it would be on a machine that does nothing else.
+      {
+        metric: `backtest, ${family} (${kind}), per second of processor time`,
+        value: (counters.windows * 1e6) / (user + system),
+        unit: 'windows/s',
+      },
+    );
   }
   return measures;
 }
