@@ -59,7 +59,7 @@ export type { Int4Options } from './src/compression/quantize-int4.ts';
 export { quantizeInt8Dynamic } from './src/compression/quantize-int8-dynamic.ts';
 export { quantizeInt8 } from './src/compression/quantize-int8.ts';
 export type { Int8Options, Int8Report } from './src/compression/quantize-int8.ts';
-export { sparsify } from './src/compression/sparsify.ts';
+export { sparsify, sparsifyFitted } from './src/compression/sparsify.ts';
 export { toFp16 } from './src/compression/to-fp16.ts';
 export { buildRelease } from './src/release/build-release.ts';
 export { cardToMarkdown } from './src/release/card-markdown.ts';

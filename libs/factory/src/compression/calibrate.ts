@@ -25,12 +25,14 @@ const CONTRACT_INPUTS = new Set(['window', 'mask', 'time', 'center', 'scale']);
  * is carried on from window to window, as on a device.
  *
  * @param names float values of the graph
+ * @param mostValues kept of each
  * @throws UnsupportedGraphError for inputs that the detector contract does not know; BrokenModelError when it does not run
  */
 export async function observe(
   model: ValidModel,
   names: readonly string[],
   windows: WindowSet,
+  mostValues = MOST_VALUES,
 ): Promise<Map<string, Observed>> {
   const states = stateOf(model);
   const known = new Set(model.graph.output.map((output) => output.name));
@@ -54,7 +56,7 @@ export async function observe(
         const values = results[name]!.data as Float32Array;
         // What does not come from each window by itself is taken as one.
         part.size = values.length % count === 0 ? values.length / count : values.length;
-        keepSome(part, values, at, windows.count);
+        keepSome(part, values, at, windows.count, mostValues);
       }
       for (const name of states.keys()) states.set(name, results[`${name}.next`]!);
     }
@@ -62,10 +64,16 @@ export async function observe(
   return new Map([...parts].map(([name, { kept, size }]) => [name, { values: concatFloats(kept), size }]));
 }
 
-function keepSome(part: { kept: Float32Array[]; size: number }, values: Float32Array, at: number, total: number): void {
+function keepSome(
+  part: { kept: Float32Array[]; size: number },
+  values: Float32Array,
+  at: number,
+  total: number,
+  mostValues: number,
+): void {
   const { kept, size } = part;
   if (size === 0) return;
-  const wanted = Math.max(FEWEST_WINDOWS, Math.ceil(MOST_VALUES / size));
+  const wanted = Math.max(FEWEST_WINDOWS, Math.ceil(mostValues / size));
   const every = Math.max(1, Math.floor(total / wanted));
   const count = values.length / size;
   for (let i = 0; i < count; i += 1) {

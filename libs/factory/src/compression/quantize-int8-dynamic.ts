@@ -3,7 +3,7 @@ import type { ValidModel, ValueInfoProto } from '@drover/onnx';
 import { UnsupportedGraphError } from '../errors.ts';
 import { GraphEditor } from './graph-editor.ts';
 import { requireOpset } from './require-opset.ts';
-import { joinBiases, matrixSize, weightProducts } from './weight-products.ts';
+import { asColumns, joinBiases, matrixSize, weightProducts } from './weight-products.ts';
 import type { WeightProduct } from './weight-products.ts';
 import { quantizeWeight } from './weight-quantization.ts';
 
@@ -62,12 +62,6 @@ function addProduct(editor: GraphEditor, { node, activation, weight, outputAxis,
   }
   const scaled = editor.node('Mul', [real, scales], `${name}/product`);
   editor.keep(nodeProto('Add', [scaled, bias.name!], [name]));
-}
-
-/** `[inputs, outputs]`, row-major. */
-function asColumns(values: Float64Array, rows: number, columns: number, outputAxis: number): Float64Array {
-  if (outputAxis === 1) return values;
-  return values.map((_, index) => values[(index % columns) * rows + Math.floor(index / columns)]!);
 }
 
 function withBatchOfOne(model: ValidModel): ValidModel {

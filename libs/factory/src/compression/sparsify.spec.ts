@@ -1,14 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { zstdDecompressSync } from 'node:zlib';
 import { decodeModel, encodeModel, initializerOf, tensorValues } from '@drover/onnx';
+import type { ValidModel } from '@drover/onnx';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { scoreWindows } from '../detector-session.ts';
 import { InvalidTrainingOptionsError } from '../errors.ts';
 import { seededRandom } from '../random.ts';
 import { encodeArtifact } from './encode-artifact.ts';
-import { convNetwork, denseNetwork, waves } from './networks.fixture.ts';
-import { sparsify } from './sparsify.ts';
+import { convNetwork, denseNetwork, matMulNetwork, waves } from './networks.fixture.ts';
+import { sparsify, sparsifyFitted } from './sparsify.ts';
 
 describe('unstructured pruning', () => {
   it.each([denseNetwork, convNetwork])('sets the smallest weights of each layer to zero: %o', (make) => {
@@ -33,6 +34,38 @@ describe('unstructured pruning', () => {
     const exact = await scoreWindows(encodeModel(model), windows);
     const pruned = await scoreWindows(encodeModel(sparsify(model, 0.05)), windows);
     for (const [n, value] of exact.score.entries()) expect(pruned.score[n]! / value).toBeCloseTo(1, 1);
+  });
+
+  it.each([
+    [denseNetwork, 0.6],
+    [matMulNetwork, 0.6],
+    // Only its dense part is fitted.
+    [convNetwork, 0.9],
+  ])('keeps scores better when the rest is fitted: %o', async (make, part) => {
+    const random = seededRandom(5);
+    const model = make(random);
+    const fresh = waves(random, 64);
+    const { score: exact } = await scoreWindows(encodeModel(model), fresh);
+    const errorOf = async (sparse: ValidModel): Promise<number> => {
+      const { score } = await scoreWindows(encodeModel(sparse), fresh);
+      return score.reduce((sum, value, n) => sum + Math.abs(value / exact[n]! - 1), 0) / score.length;
+    };
+    const fitted = await sparsifyFitted(model, 0.5, waves(random, 400));
+    expect(await errorOf(fitted)).toBeLessThan(part * (await errorOf(sparsify(model, 0.5))));
+    for (const { name = '', dims, rawData } of fitted.graph.initializer) {
+      if (!name.endsWith('/fitted')) continue;
+      expect(dims).toHaveLength(2);
+      const values = new Float32Array(Uint8Array.from(rawData!).buffer);
+      expect(values.filter((value) => value === 0).length / values.length).toBeCloseTo(0.5, 2);
+    }
+  });
+
+  it('fits nothing without windows, and nothing that would only fit the windows at hand', async () => {
+    const random = seededRandom(6);
+    const model = denseNetwork(random);
+    const plain = encodeModel(sparsify(model, 0.5));
+    expect(encodeModel(await sparsifyFitted(model, 0.5, waves(random, 0)))).toEqual(plain);
+    expect(encodeModel(await sparsifyFitted(model, 0.5, waves(random, 3)))).toEqual(plain);
   });
 
   it('refuses a share that is none', () => {

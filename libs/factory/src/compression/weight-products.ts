@@ -36,6 +36,12 @@ export function matrixSize(dims: readonly number[], outputAxis: number): readonl
   return outputAxis === 1 ? [dims[0]!, dims[1]!] : [dims[1]!, dims[0]!];
 }
 
+/** `[inputs, outputs]`, row-major. */
+export function asColumns(values: Float64Array, rows: number, columns: number, outputAxis: number): Float64Array {
+  if (outputAxis === 1) return values;
+  return values.map((_, index) => values[(index % columns) * rows + Math.floor(index / columns)]!);
+}
+
 function outputAxisOf(node: NodeProto, { dims }: TensorProto): number | undefined {
   if (node.opType === 'Conv') return dims.length >= 3 ? 0 : undefined;
   if (dims.length !== 2) return undefined;

@@ -5,7 +5,7 @@ import type { ValidModel } from '@drover/onnx';
 import { quantizeInt4 } from '../compression/quantize-int4.ts';
 import { quantizeInt8Dynamic } from '../compression/quantize-int8-dynamic.ts';
 import { quantizeInt8 } from '../compression/quantize-int8.ts';
-import { sparsify } from '../compression/sparsify.ts';
+import { sparsify, sparsifyFitted } from '../compression/sparsify.ts';
 import { toFp16 } from '../compression/to-fp16.ts';
 import type { TrainedDetector } from '../detector.ts';
 import { InvalidTrainingOptionsError, UnsupportedGraphError } from '../errors.ts';
@@ -129,7 +129,10 @@ const MAKERS: Record<Exclude<VariantKind, 'fp32'>, Maker> = {
   sparse: async (context, fp32) => {
     const size = sizeClass('sparse');
     const what = { name: size, kind: 'sparse', precision: 'fp32', size } as const;
-    return [await derived(context, fp32, sparsify(fp32.model, SHARE), what)];
+    // Windows that were made up do not tell what weights have to make up for.
+    const known = context.source.recordings.length > 0;
+    const model = known ? await sparsifyFitted(fp32.model, SHARE, context.calibration) : sparsify(fp32.model, SHARE);
+    return [await derived(context, fp32, model, what)];
   },
   pruned: async (context) => {
     const size = sizeClass('pruned');
