@@ -7,11 +7,11 @@ export const summary = 'sizes, speed and losses of compressed models against fp3
 
 const SEED = 1;
 
-export async function run({ dataDir, say }: BenchOptions): Promise<BenchResult> {
+export async function run({ dataDir, families, say }: BenchOptions): Promise<BenchResult> {
   say('an untrained autoencoder of a megabyte');
   const untrained = await measureUntrained(Math.random);
   return {
-    measures: [...untrained, ...(await measureTrained(dataDir, SEED, say))],
+    measures: [...untrained, ...(await measureTrained(dataDir, SEED, families, say))],
     settings: {
       'trained on':
         dataDir === undefined ? 'the recordings of the demo' : '400 first rows of recordings in skab/valve1',
