@@ -33,8 +33,8 @@ export class BuildPublication {
     private readonly events: EventOutbox,
   ) {}
 
-  /** Does nothing where the build is not the run's any more. */
-  async publish({ fleet, holder }: BuildRun, build: Build, built: BuildThreadResult): Promise<void> {
+  /** @returns false where the build is not the run's any more: then nothing was done */
+  async publish({ fleet, holder }: BuildRun, build: Build, built: BuildThreadResult): Promise<boolean> {
     const release = (await this.releases.find(fleet, build.release))!;
     const model = (await this.models.find(fleet, release.model))!;
     const named = { id: model.id, name: model.name };
@@ -60,8 +60,8 @@ export class BuildPublication {
     );
     const described = await this.store.putBytes(canonicalBytes(card));
     const variants = variantRecords(manifest, card, built.artifacts);
-    await this.database.transaction(async (tx) => {
-      if (!(await this.builds.end(tx, fleet, build.id, holder, { status: 'SUCCEEDED' }))) return;
+    return this.database.transaction(async (tx) => {
+      if (!(await this.builds.end(tx, fleet, build.id, holder, { status: 'SUCCEEDED' }))) return false;
       for (const { artifact, mediaType } of stored) await this.artifacts.record(tx, fleet, artifact, mediaType);
       await this.artifacts.record(tx, fleet, signed, MANIFEST_MEDIA_TYPE);
       await this.artifacts.record(tx, fleet, described, CARD_MEDIA_TYPE);
@@ -91,6 +91,7 @@ export class BuildPublication {
           },
         },
       );
+      return true;
     });
   }
 }

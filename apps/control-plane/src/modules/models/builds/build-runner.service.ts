@@ -70,7 +70,8 @@ export class BuildRunner {
     const startedAt = performance.now();
     let outcome = 'succeeded';
     try {
-      await this.publication.publish(run, build, await this.#build(fleet, build, lease, signal));
+      const built = await this.#build(fleet, build, lease, signal);
+      if (!(await this.publication.publish(run, build, built))) outcome = 'lost';
     } catch (error) {
       if (signal.aborted) {
         outcome = 'interrupted';

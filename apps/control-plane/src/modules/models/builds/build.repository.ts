@@ -46,6 +46,13 @@ export class BuildRepository {
     return toBuild(row);
   }
 
+  /** Keeps datasets from being removed until the transaction ends. @returns whether all of them are READY */
+  async holdDatasets(tx: Transaction, fleet: string, ids: readonly string[]): Promise<boolean> {
+    const held = await tx.$queryRaw<unknown[]>`
+      SELECT 1 FROM datasets WHERE fleet_id = ${fleet} AND id = ANY(${[...ids]}::text[]) AND status = 'READY' FOR KEY SHARE`;
+    return held.length === ids.length;
+  }
+
   async find(fleet: string, id: string): Promise<Build | null> {
     const row = await this.database.prisma.build.findUnique({ where: { fleetId_id: { fleetId: fleet, id } } });
     return row && toBuild(row);

@@ -46,6 +46,8 @@ export class BuildService {
     if (!(await this.models.find(fleet, request.model))) throw NotFoundError.of('model', request.model);
     const datasets = await this.inputs.require(fleet, request);
     const build = await this.database.transaction(async (tx) => {
+      if (!(await this.builds.holdDatasets(tx, fleet, datasets)))
+        throw new ConflictError('A dataset of the build was removed meanwhile.');
       const family = request.training?.family ?? 'import';
       const release = await this.releases.create(tx, fleet, newId('rel'), request.model, family);
       const created = await this.builds.create(tx, fleet, {

@@ -22,6 +22,8 @@ import type { CaptureRow } from './capture.repository.ts';
 
 const CSV_MEDIA_TYPE = 'text/csv';
 const SETTLE_STEP_MS = 250;
+/** Between two counts, so many times as long as one takes. */
+const COUNT_PAUSES = 20;
 
 /**
  * Brings a capture on, from its rows and what has arrived: takes answers, counts samples, and makes a dataset of them in the end.
@@ -32,6 +34,8 @@ const SETTLE_STEP_MS = 250;
 @Injectable()
 export class CaptureAdvance {
   readonly #outcomes;
+  /** By capture; monotonic milliseconds. */
+  readonly #nextCounts = new Map<string, number>();
 
   constructor(
     private readonly config: Config,
@@ -52,6 +56,7 @@ export class CaptureAdvance {
   async advance(fleet: string, id: string, signal: AbortSignal): Promise<void> {
     for (;;) {
       const capture = await this.#look(fleet, id);
+      if (!capture || capture.status !== 'RUNNING') this.#nextCounts.delete(id);
       if (!capture || capture.status !== 'RUNNING' || signal.aborted) return;
       const verdict = judgeCapture(stateOf(capture), Date.now());
       if (verdict === 'waiting') return;
@@ -68,14 +73,25 @@ export class CaptureAdvance {
       const answer = status === 'SUCCEEDED' ? ('SUCCEEDED' as const) : ('FAILED' as const);
       await this.captures.answered(fleet, id, device, { status: answer, message, sentRows: sentRowsOf(message) });
     }
+    const answered = await this.captures.find(fleet, id);
+    if (!answered || !this.#isCountDue(answered)) return answered;
+    const startedAt = performance.now();
     const devices = capture.devices.map(({ deviceId }) => deviceId);
     for (const [device, rows] of await this.measurements.counts(fleet, devices, id))
       await this.captures.counted(fleet, id, device, rows);
+    this.#nextCounts.set(id, performance.now() + COUNT_PAUSES * (performance.now() - startedAt));
     return this.captures.find(fleet, id);
+  }
+
+  /** At the end always; before, millions of samples are not counted every few seconds only to show how many there are. */
+  #isCountDue(capture: CaptureRow): boolean {
+    const judged = judgeCapture(stateOf(capture), Date.now());
+    return judged !== 'waiting' || performance.now() >= (this.#nextCounts.get(capture.id) ?? 0);
   }
 
   async #end(capture: CaptureRow): Promise<void> {
     const { fleetId: fleet, id } = capture;
+    this.#nextCounts.delete(id);
     const sources = capture.devices.filter(({ rows }) => rows > 0).map(({ deviceId }) => deviceId);
     if (sources.length === 0) return this.#fail(capture, reasonWithoutSamples(answersOf(capture)));
     try {
