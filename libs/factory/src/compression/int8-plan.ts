@@ -19,8 +19,8 @@ export interface Int8Plan {
 /** Operators that give elements of their input and no others. */
 const MOVERS = new Set(['Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Identity', 'MaxPool']);
 
-/** @param skip outputs of products that stay in float */
-export function planInt8(model: ValidModel, editor: GraphEditor, skip: readonly string[]): Int8Plan {
+/** Every product, but for a convolution whose output is one of the graph: nobody could be given the rounded one instead. */
+export function planInt8(model: ValidModel, editor: GraphEditor): Int8Plan {
   const readers = readersOf(model.graph, editor.nodes);
   const graphOutputs = new Set(model.graph.output.map(({ name }) => name));
   const producers = new Map(editor.nodes.map((node) => [node.output[0]!, node]));
@@ -28,7 +28,6 @@ export function planInt8(model: ValidModel, editor: GraphEditor, skip: readonly 
   const outputs = new Map<NodeProto, string>();
   for (const product of weightProducts(editor)) {
     const { node } = product;
-    if (skip.includes(node.output[0]!)) continue;
     if (product.operator === 'Conv') {
       const last = withRelu(node, editor.nodes, readers);
       if (graphOutputs.has(last.output[0]!)) continue;

@@ -1,4 +1,4 @@
-import { DataType, encodeModel, float32, GraphBuilder, int64 } from '@drover/onnx';
+import { DataType, encodeModel, float32, GraphBuilder, initializerOf, int64, tensorValues } from '@drover/onnx';
 import type { ValidModel } from '@drover/onnx';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -126,6 +126,37 @@ describe('int8 by QDQ', () => {
       expect(error).toBeLessThan(1e-3);
       expect(saturated).toBeLessThan(0.05);
     }
+  });
+
+  it('uses seven bits of a weight, unless told that eight are safe', async () => {
+    const random = seededRandom(9);
+    const model = denseNetwork(random);
+    const set = waves(random, 32);
+    for (const [options, largest] of [[{}, 63] as const, [{ largestWeight: 127 }, 127] as const]) {
+      const { graph } = (await quantizeInt8(model, set, options)).model;
+      const stored = graph.initializer.filter(({ name = '' }) => name.endsWith('/int8'));
+      const peaks = stored.map((tensor) =>
+        tensorValues(tensor).reduce((peak, value) => Math.max(peak, Math.abs(value)), 0),
+      );
+      expect(peaks).toEqual(Array(4).fill(largest));
+    }
+  });
+
+  it('leaves a convolution that is an output of the graph in float', async () => {
+    const graph = new GraphBuilder('bare');
+    const x = graph.input('window', DataType.FLOAT, ['N', WINDOW, CHANNELS]);
+    const random = seededRandom(10);
+    const kernel = (size: number) =>
+      float32(
+        Array.from({ length: size }, () => random() - 0.5),
+        [size / WINDOW, WINDOW, 1],
+      );
+    const first = graph.node('Conv', [x, graph.initializer('a', kernel(WINDOW * WINDOW))]);
+    graph.node('Conv', [first, graph.initializer('b', kernel(WINDOW))], {}, { outputs: ['score'] });
+    graph.output('score', DataType.FLOAT, ['N', 1, CHANNELS]);
+    const { model, report } = await quantizeInt8(graph.build(), windows(random, 8));
+    expect(report.quantized).toEqual(['Conv/conv']);
+    expect(initializerOf(model.graph, 'b')?.dataType).toBe(DataType.FLOAT);
   });
 
   it('calibrates graphs with state in the order of the windows', async () => {

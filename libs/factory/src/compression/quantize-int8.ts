@@ -21,10 +21,8 @@ export interface Int8Report {
 }
 
 export interface Int8Options {
-  /** Largest magnitude of a weight; see `quantizeWeight`. */
+  /** Largest magnitude of a weight, 63 by default; 127 is only right where no processor saturates, see `quantizeWeight`. */
   readonly largestWeight?: number;
-  /** Outputs of products that stay in float. */
-  readonly skip?: readonly string[];
 }
 
 /** Per-channel QDQ is in the standard since this operator set. */
@@ -51,7 +49,7 @@ export async function quantizeInt8(
   requireOpset(model, LEAST_OPSET);
   const prepared = joinBiases(foldBatchNorm(model));
   const editor = new GraphEditor(prepared);
-  const plan = planInt8(prepared, editor, options.skip ?? []);
+  const plan = planInt8(prepared, editor);
   if (plan.products.size === 0) {
     throw new UnsupportedGraphError('The graph has no MatMul, Gemm or Conv with constant float32 weights.');
   }
