@@ -8,6 +8,7 @@ import type { TrainedDetector } from '../detector.ts';
 import { InvalidTrainingOptionsError, NotEnoughDataError } from '../errors.ts';
 import { seededRandom } from '../random.ts';
 import type { Recording } from '../window-set.ts';
+import { priorOf } from './tail-prior.ts';
 import { ShapeReference } from './shape-reference.fixture.ts';
 
 const sampling = { stride: 1, rateHz: 1, maxGapMs: 10_000 };
@@ -149,6 +150,22 @@ describe('the value detector', () => {
     });
     expect(two.score[0]![0]).toBe(Math.max(...two.contributions[0]!));
     expect(two.contributions[0]![1]).toBeGreaterThan(10);
+  });
+});
+
+describe('what a policy starts with', () => {
+  it('leaves out what lies far outside the bulk', () => {
+    const values = Float64Array.from({ length: 200 }, (_, i) => (i % 50 === 9 ? 40 : Math.sin(i)));
+    const { history, setAside, limit } = priorOf(values);
+    expect(setAside).toBe(4);
+    expect(Math.max(...history.values)).toBeLessThan(1);
+    expect(limit).toBeLessThan(5);
+  });
+
+  it('keeps all of a signal that seldom moves', () => {
+    const { history, setAside } = priorOf(Float64Array.from({ length: 200 }, (_, i) => (i % 50 === 9 ? 40 : 0)));
+    expect(setAside).toBe(0);
+    expect(history).toEqual({ values: [0, 40], weights: [196, 4] });
   });
 });
 

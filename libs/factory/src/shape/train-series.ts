@@ -3,7 +3,8 @@ import { combineDetectors } from '../combine-graphs.ts';
 import type { Family, TrainedDetector } from '../detector.ts';
 import { InvalidTrainingOptionsError } from '../errors.ts';
 import { value } from '../value/train-value.ts';
-import { shape, TAIL_DEFAULTS } from './train-shape.ts';
+import { TAIL_DEFAULTS } from './tail-prior.ts';
+import { shape } from './train-shape.ts';
 import type { ShapeOptions } from './train-shape.ts';
 
 export interface SeriesOptions extends Omit<ShapeOptions, 'limit'> {

@@ -1,5 +1,3 @@
-import { TailHistory } from '@drover/detection';
-import type { TailPolicySpec } from '@drover/detection';
 import type { Family, TrainingData } from '../detector.ts';
 import { InvalidTrainingOptionsError, NotEnoughDataError } from '../errors.ts';
 import { quantile } from '../quantile.ts';
@@ -7,6 +5,7 @@ import { channelsOf, concatWindows, evenly, windowsOf } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 import { channelScale } from './channel-scale.ts';
 import { buildShapeGraph } from './shape-graph.ts';
+import { priorOf, TAIL_DEFAULTS } from './tail-prior.ts';
 import { leaveOneOutDistances, normaliseRows } from './shape-model.ts';
 
 export interface ShapeOptions {
@@ -23,20 +22,6 @@ export interface ShapeOptions {
 }
 
 export const DEFAULT_SHAPE_OPTIONS: ShapeOptions = { limit: 20, threshold: 2.4 };
-
-/**
- * The parameters of running tail probabilities, from the middle of plateaus: on 35 recordings of the Numenta benchmark and on
- * made-up spiky, long and short ones, tail shares from 0.02 to 0.05, refractory shares from 0.04 to 0.06, clear ratios from
- * 1.2 to 1.4 and horizons from 5,000 rows on give scores within two or three points of each other.
- */
-export const TAIL_DEFAULTS = {
-  kind: 'tail',
-  tailShare: 0.035,
-  cap: 12,
-  refractoryShare: 0.05,
-  clearRatio: 1.25,
-  horizonRows: 10_000,
-} as const satisfies Partial<TailPolicySpec>;
 
 /** Channels × span × series samples: what a run goes through. More takes longer than 100 µs. */
 const MOST_PRODUCTS = 40_000;
@@ -71,29 +56,22 @@ export const shape: Family<ShapeOptions> = {
     const distances = leaveOneOutDistances(model);
     const unit = Math.max(quantile(distances, 0.95), LEAST_UNIT);
     const trainedOn = windowsOf(data.recordings, { ...sampling, window: step }, undefined, MOST_WINDOWS);
-    const history = summaryOf(distances.map((distance) => distance / unit));
+    const prior = priorOf(distances.map((distance) => distance / unit));
     return {
       family: 'shape',
       graph: buildShapeGraph({ ...model, unit }),
       shape: { ...sampling, window: step },
-      policy: { ...TAIL_DEFAULTS, threshold: options.threshold, sides: ['upper'], prior: [history] },
+      policy: { ...TAIL_DEFAULTS, threshold: options.threshold, sides: ['upper'], prior: [prior.history] },
       warmup: 0,
       // What is normal does not end with an interruption.
       stateReset: 'never',
       trainedOn,
       normal: Array.from({ length: trainedOn.count }, () => true),
       constantChannels: [],
-      summary: { samples: rows.count, windows: starts.length, span, memory, unit, options },
+      summary: { samples: rows.count, windows: starts.length, setAside: prior.setAside, span, memory, unit, options },
     };
   },
 };
-
-/** A signal's values in training, for the policy to start with. */
-export function summaryOf(values: Iterable<number>): { values: readonly number[]; weights: readonly number[] } {
-  const history = new TailHistory(TAIL_DEFAULTS);
-  for (const value of values) history.add(value);
-  return history.summarise();
-}
 
 /** Longer shapes say more where there is one channel; with many they would all differ. */
 function defaultSpan(channels: number): number {

@@ -4,7 +4,7 @@ import type { Family } from '../detector.ts';
 import { InvalidTrainingOptionsError, NotEnoughDataError } from '../errors.ts';
 import { channelScale } from '../shape/channel-scale.ts';
 import type { ChannelScale } from '../shape/channel-scale.ts';
-import { summaryOf, TAIL_DEFAULTS } from '../shape/train-shape.ts';
+import { priorOf, TAIL_DEFAULTS } from '../shape/tail-prior.ts';
 import { channelsOf, windowsOf } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
 
@@ -34,7 +34,8 @@ export const value: Family<ValueOptions> = {
       throw new NotEnoughDataError(`${trainedOn.count} samples; at least ${FEWEST_WINDOWS} are needed.`);
     }
     const scale = channelScale(trainedOn);
-    const prior = [summaryOf(deviationsOf(trainedOn, scale))];
+    const deviations = deviationsOf(trainedOn, scale);
+    const { history, setAside, limit } = priorOf(deviations);
     return {
       family: 'value',
       graph: buildValueGraph(scale, channels),
@@ -43,14 +44,14 @@ export const value: Family<ValueOptions> = {
         ...TAIL_DEFAULTS,
         threshold: options.threshold,
         sides: [channels === 1 ? 'both' : 'upper'],
-        prior,
+        prior: [history],
       },
       warmup: 0,
       stateReset: 'never',
       trainedOn,
-      normal: Array.from({ length: trainedOn.count }, () => true),
+      normal: Array.from(deviations, (deviation) => Math.abs(deviation) <= limit),
       constantChannels: [],
-      summary: { samples: trainedOn.count, options },
+      summary: { samples: trainedOn.count, setAside, options },
     };
   },
 };
