@@ -108,7 +108,7 @@ export function driftOf(
   });
 }
 
-/** Half of the way between the extremes of normal values would be too much, an eighth is below any bulk's deviation. */
+/** An eighth of the span of normal values: less than the deviation of any bulk, more than that of a value that hardly ever changes. */
 export function smallestScales(values: Float64Array, features: number, use: readonly boolean[]): Float64Array {
   const low = new Float64Array(features).fill(Infinity);
   const high = new Float64Array(features).fill(-Infinity);

@@ -126,38 +126,13 @@ export function fitComponents(
 }
 
 /**
- * √((T²/k + Q/θ) / 2) of each window: T² is Hotelling's statistic of the k components, Q the squared distance to their
- * subspace, θ its mean in training. Both terms are 1 on average in training, and so is the whole.
+ * What T² and Q are multiplied with in the combined index √((T²/k + Q/θ) / 2): T² is Hotelling's statistic of the k components, Q
+ * the squared distance to their subspace, θ its mean in training. Both terms are 1 on average in training, and so is the whole.
  *
  * Source: H. Yue & S. Qin, "Reconstruction-based fault identification using a combined index", Industrial & Engineering
  * Chemistry Research 40, 2001; here each statistic is divided by its mean instead of its limit, and the limit found on
  * held-out windows.
  */
-export function combinedIndex(
-  z: Float64Array,
-  [from, to]: readonly [number, number],
-  pca: PrincipalComponents,
-): Float64Array {
-  const { dimensions, components, variances } = pca;
-  const { tWeight, qWeight } = indexWeights(pca);
-  const scores = new Float64Array(to - from);
-  for (let n = from; n < to; n += 1) {
-    const row = z.subarray(n * dimensions, (n + 1) * dimensions);
-    let tSquare = 0;
-    let rest = 0;
-    for (let i = 0; i < dimensions; i += 1) rest += row[i]! * row[i]!;
-    for (let a = 0; a < variances.length; a += 1) {
-      let projection = 0;
-      for (let i = 0; i < dimensions; i += 1) projection += row[i]! * components[a * dimensions + i]!;
-      tSquare += (projection * projection) / variances[a]!;
-      rest -= projection * projection;
-    }
-    scores[n - from] = Math.sqrt(tWeight * tSquare + qWeight * Math.max(0, rest));
-  }
-  return scores;
-}
-
-/** What T² and Q are multiplied with in the combined index. */
 export function indexWeights({ variances, residualVariance }: PrincipalComponents): {
   tWeight: number;
   qWeight: number;

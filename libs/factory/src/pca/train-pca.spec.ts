@@ -6,7 +6,8 @@ import { FIXTURE_SHAPE, machineRecording } from '../machine.fixture.ts';
 import { quantileOfSorted } from '../quantile.ts';
 import { selectWindows, windowsOf } from '../window-set.ts';
 import type { WindowSet } from '../window-set.ts';
-import { addScatter, combinedIndex, fitComponents, fitNormaliser, normalise } from './pca-model.ts';
+import { combinedIndex } from './combined-index.fixture.ts';
+import { addScatter, fitComponents, fitNormaliser, normalise } from './pca-model.ts';
 import { largestPcaWindow, MAX_PCA_DIMENSIONS, trainPca } from './train-pca.ts';
 
 const normal = windowsOf([machineRecording(600, 1)], FIXTURE_SHAPE);
