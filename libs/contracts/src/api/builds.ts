@@ -13,6 +13,7 @@ export const FAMILY_NAMES = [
   'adaptive',
   'shape',
   'value',
+  'series',
   'dense-ae',
   'conv',
 ] as const;
