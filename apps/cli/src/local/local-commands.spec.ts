@@ -73,6 +73,15 @@ describe('drover factory', () => {
     );
   });
 
+  it('refuses recordings of different rates', async () => {
+    const slow = join(folder, 'slow.csv');
+    const [header, ...rows] = await linesOf(normal);
+    await writeFile(slow, [header, ...rows.filter((_, i) => i % 2 === 0)].join('\n'));
+    const train = ['factory', 'train', '--family', 'pca', '--output', join(folder, 'x'), '--input'];
+    await expect(drover(...train, normal, slow)).rejects.toThrow(/slow.csv has 0.5 Hz, .*pump-normal.csv has 1 Hz/);
+    await rm(slow);
+  });
+
   it('leaves nothing behind when it is interrupted', async () => {
     const path = join(folder, 'interrupted');
     const training = drover('factory', 'train', '--family', 'dense-ae', '--input', normal, '--output', path);

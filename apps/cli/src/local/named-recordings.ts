@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { resolve } from 'node:path';
+import { samplingOfRows } from '@drover/factory';
 import type { NamedEvaluation, NamedRecording } from '@drover/factory';
 import { loadRecording } from '@drover/recordings';
 import type { RecordingOptions } from '@drover/recordings';
@@ -47,6 +48,23 @@ export async function loadEvaluation(
     }
     return { recording: labelled, fromRow: trained.rows };
   });
+}
+
+/** As in the report on a dataset: windows of different rates span different times. */
+const MOST_RATE_RATIO = 1.25;
+
+/** @throws InvalidInputError where recordings that shall be trained on together have different rates */
+export function refuseMixedRates(files: readonly LoadedFile[]): void {
+  const rated = files
+    .map(({ path, recording }) => ({ path, ...samplingOfRows(recording.timesMs) }))
+    .filter(({ moves }) => moves)
+    .toSorted((a, b) => a.rateHz - b.rateHz);
+  const [slowest, fastest] = [rated[0], rated.at(-1)];
+  if (slowest === undefined || fastest === undefined || fastest.rateHz / slowest.rateHz <= MOST_RATE_RATIO) return;
+  const shown = ({ path, rateHz }: typeof slowest): string => `${path} has ${Number(rateHz.toPrecision(3))} Hz`;
+  throw new InvalidInputError(
+    `The files have different rates: ${shown(slowest)}, ${shown(fastest)}. Bring them to one rate, or make a release of each.`,
+  );
 }
 
 async function digestOf(path: string): Promise<string> {

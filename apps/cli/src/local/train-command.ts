@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { addBuildOptions, buildLocally, variantsOf } from './build-locally.ts';
 import type { BuildFlags } from './build-locally.ts';
-import { loadEvaluation, loadFiles } from './named-recordings.ts';
+import { loadEvaluation, loadFiles, refuseMixedRates } from './named-recordings.ts';
 import { addReadingOptions, readingOf, wholeNumber } from './reading-flags.ts';
 import type { ReadingFlags } from './reading-flags.ts';
 import { addTrainingOptions, familyOf } from './training-flags.ts';
@@ -21,6 +21,7 @@ export function trainCommand(): Command {
       const reading = readingOf(flags);
       const { trainRows, window, stride, seed } = flags;
       const files = await loadFiles(flags.input, reading);
+      refuseMixedRates(files);
       const channels = files[0]!.recording.channels;
       const trained = { paths: files.map(({ path }) => path), rows: trainRows };
       const evaluation = flags.eval && (await loadEvaluation(flags.eval, { ...reading, channels }, trained));
