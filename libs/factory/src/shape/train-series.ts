@@ -12,7 +12,7 @@ export interface SeriesOptions extends Omit<ShapeOptions, 'limit'> {
 }
 
 /** Evidence is a mean over the signals, and two seldom say the same by chance: less is needed than of one. */
-export const SERIES_THRESHOLD = 2.1;
+export const SERIES_THRESHOLD = 2.15;
 
 /** Shape and value in one graph, two signals: what each alone would miss, and fewer false alarms. */
 export const series: Family<SeriesOptions> = {
