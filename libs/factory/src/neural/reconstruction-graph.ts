@@ -30,21 +30,32 @@ export function buildReconstructionGraph(
   const cube = graph.initializer('window_shape', int64([-1, window, channels]));
   const r = graph.node('Sub', [z, graph.node('Reshape', [flat, cube])], {}, { outputs: ['r'] });
 
+  // All terms under one another, each by the root of its weight: few nodes, because each costs as much as a small product.
   const overWindow = graph.initializer('window_axis', int64([1]));
-  const mean = (values: string): string => graph.node('ReduceMean', [values, overWindow], { keepdims: 0 });
-  const bounds = [newerHalf(window), window].map((at) => graph.initializer('half', int64([at])));
-  const newer = graph.node('Slice', [r, ...bounds, overWindow]);
-  const means = [mean(r), mean(newer)].map((value) => graph.node('Mul', [value, value]));
-  const [first, second, third] = [mean(graph.node('Mul', [r, r])), ...means].map((term, index) => {
-    const weight = float32(weights.subarray(index * channels, (index + 1) * channels));
-    return graph.node('Mul', [term, graph.initializer('term_weight', weight)]);
-  }) as [string, string, string];
-  graph.node('Add', [graph.node('Add', [first, second]), third], {}, { outputs: ['contributions'] });
+  const mean = (values: string): string => graph.node('ReduceMean', [values, overWindow], { keepdims: 1 });
+  const [from, to] = [newerHalf(window), window].map((at) => graph.initializer('half', int64([at]))) as [
+    string,
+    string,
+  ];
+  const newer = graph.node('Slice', [r, from, to, overWindow]);
+  const terms = graph.node('Concat', [r, mean(r), mean(newer)], { axis: 1 });
+  const roots = graph.initializer('term_roots', float32(termRoots(weights, window, channels), [window + 2, channels]));
+  const weighted = graph.node('Mul', [terms, roots]);
+  graph.node('ReduceSumSquare', [weighted, overWindow], { keepdims: 0 }, { outputs: ['contributions'] });
   const sum = graph.node('ReduceSum', ['contributions', overWindow], { keepdims: 1 });
   graph.node('Sqrt', [sum], {}, { outputs: ['score'] });
   graph.output('score', DataType.FLOAT, ['N', 1]);
   graph.output('contributions', DataType.FLOAT, ['N', channels]);
   return graph.build();
+}
+
+/** `[W + 2, C]`: what r of each sample, its mean and that of the newer half are multiplied with before they are squared. */
+function termRoots(weights: Float64Array, window: number, channels: number): Float64Array {
+  return new Float64Array((window + 2) * channels).map((_, i) => {
+    const [row, c] = [Math.floor(i / channels), i % channels];
+    if (row < window) return Math.sqrt(weights[c]! / window);
+    return Math.sqrt(weights[(row - window + 1) * channels + c]!);
+  });
 }
 
 /** @returns the last layer's output, `[N, outputs]` */
