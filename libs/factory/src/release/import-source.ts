@@ -6,7 +6,7 @@ import type { ValidModel } from '@drover/onnx';
 import { refuseUnaffordable } from '../compression/refuse-unaffordable.ts';
 import { InvalidInputError, problemsOf } from '@drover/runtime';
 import type { TrainedDetector } from '../detector.ts';
-import { openDetector } from '../detector-session.ts';
+import { openDetector, scoreWindows } from '../detector-session.ts';
 import type { DetectorShape } from '../detector-session.ts';
 import {
   BrokenModelError,
@@ -73,6 +73,7 @@ export async function importSource(
     calibration.length === 0
       ? madeUpWindows(signature, random)
       : windowsOf(calibration, shape, undefined, MOST_WINDOWS);
+  if (calibration.length === 0) await scoreWindows(source.model, windows).catch(blamingModel('windows around zero'));
   const made = releaseTrial(
     evaluation,
     calibration.map((recording, i) => ({
@@ -132,6 +133,15 @@ function refuseOtherChannels(what: string, { channels }: NamedRecording, names: 
   );
 }
 
+/** Scores that are no numbers are the fault of whoever made the model. */
+function blamingModel(data: string): (cause: unknown) => never {
+  return (cause) => {
+    throw cause instanceof BrokenModelError
+      ? new UnsupportedGraphError(`On ${data}, the model gives scores that are no numbers.`, { cause })
+      : cause;
+  };
+}
+
 /** Largest signal per window of normal operation. */
 async function triedOn(
   model: Uint8Array,
@@ -141,11 +151,7 @@ async function triedOn(
   const found: number[] = [];
   for (const recording of calibration) {
     const rows = recordingRows(recording, [0, MOST_TRIED_ROWS]);
-    const { scores, signals } = await scoreRecording(model, rows, shape).catch((cause: unknown) => {
-      throw cause instanceof BrokenModelError
-        ? new UnsupportedGraphError('On the calibration data, the model gives scores that are no numbers.', { cause })
-        : cause;
-    });
+    const { scores, signals } = await scoreRecording(model, rows, shape).catch(blamingModel('the calibration data'));
     for (let at = 0; at < scores.length; at += signals) found.push(Math.max(...scores.subarray(at, at + signals)));
   }
   if (calibration.length > 0 && found.length < FEWEST_WINDOWS) {
