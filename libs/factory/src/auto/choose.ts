@@ -31,7 +31,7 @@ const CERTAINTY = 2;
 /**
  * The first contender, unless another is better in a paired comparison over all trials: by a gain that matters, by two
  * standard errors, and in every block of time (trials of one block are no independent evidence). Training data are few and
- * faults made up: a small lead in them says little, what held on other machines says more. Of several that are better, the
+ * faults made up: a small lead in them says little, and the preferred one was chosen on real faults. Of several that are better, the
  * one with the largest gain.
  */
 export function choose(contenders: readonly Contender[]): Choice {
