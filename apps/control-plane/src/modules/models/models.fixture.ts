@@ -23,7 +23,7 @@ export function modelsOf(app: TestApp, fleet = 'default') {
     api.builds.get.response.parse((await app.request('GET', `/builds/${id}`, undefined, { fleet })).body);
 
   /** Waits until a build is as wanted. */
-  const buildIs = async (id: string, isWanted: (build: Build) => boolean, timeoutMs = 30_000): Promise<Build> => {
+  const buildIs = async (id: string, isWanted: (build: Build) => boolean, timeoutMs = 100_000): Promise<Build> => {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const seen = await build(id);
@@ -33,7 +33,7 @@ export function modelsOf(app: TestApp, fleet = 'default') {
     }
   };
   /** Waits until it has ended. */
-  const ended = (id: string, timeoutMs = 30_000): Promise<Build> =>
+  const ended = (id: string, timeoutMs = 100_000): Promise<Build> =>
     buildIs(id, ({ status }) => status !== 'QUEUED' && status !== 'RUNNING', timeoutMs);
 
   return {

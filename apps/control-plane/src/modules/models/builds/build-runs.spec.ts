@@ -55,13 +55,13 @@ const cancel = (id: string) => app.request('POST', `/builds/${id}/cancel`);
 /** Nothing else runs after it: the one place for builds is free. */
 async function expectFree(): Promise<void> {
   const { id } = await start({ source: { kind: 'recordings', artifacts: [recording] } });
-  expect((await models.ended(id, 60_000)).status).toBe('SUCCEEDED');
+  expect((await models.ended(id, 100_000)).status).toBe('SUCCEEDED');
 }
 
 describe('a build that is cancelled', () => {
   it('while it trains is ended with its release, tells how far it was, and makes room for the next', async () => {
     const { id, release } = await start(endless());
-    const running = await models.buildIs(id, (build) => isTraining(build) && build.loss !== null, 60_000);
+    const running = await models.buildIs(id, (build) => isTraining(build) && build.loss !== null, 100_000);
     expect(running).toMatchObject({ attempts: 1, startedAt: expect.any(String), endedAt: null });
     expect(running.progress).toBeGreaterThan(0);
     expect((await cancel(id)).body).toMatchObject({ status: 'CANCELED', phase: 'canceled' });
@@ -76,7 +76,7 @@ describe('a build that is cancelled', () => {
 
   it('before it has begun never begins', async () => {
     const first = await start(endless());
-    await models.buildIs(first.id, ({ status }) => status === 'RUNNING', 60_000);
+    await models.buildIs(first.id, ({ status }) => status === 'RUNNING', 100_000);
     const second = await start(endless());
     await cancel(second.id);
     await cancel(first.id);
@@ -86,7 +86,7 @@ describe('a build that is cancelled', () => {
 
   it('when it has ended is a conflict', async () => {
     const { id } = await start({ source: { kind: 'recordings', artifacts: [recording] } });
-    await models.ended(id, 60_000);
+    await models.ended(id, 100_000);
     expect(await cancel(id)).toMatchObject({ status: 409, body: { code: 'conflict' } });
     expect((await cancel('bld_none')).status).toBe(404);
   });
@@ -101,7 +101,7 @@ describe('a build whose worker was lost', () => {
     );
   const waiting = async (): Promise<string> => {
     const holding = await start(endless());
-    await models.buildIs(holding.id, ({ status }) => status === 'RUNNING', 60_000);
+    await models.buildIs(holding.id, ({ status }) => status === 'RUNNING', 100_000);
     const { id } = await start({ source: { kind: 'recordings', artifacts: [recording] } });
     return id;
   };
@@ -114,14 +114,14 @@ describe('a build whose worker was lost', () => {
     const id = await waiting();
     await abandon(id, 1);
     await cancelRunning();
-    expect(await models.ended(id, 60_000)).toMatchObject({ status: 'SUCCEEDED', attempts: 2 });
+    expect(await models.ended(id, 100_000)).toMatchObject({ status: 'SUCCEEDED', attempts: 2 });
   });
 
   it('is given up after three starts', async () => {
     const id = await waiting();
     await abandon(id, 3);
     await cancelRunning();
-    const build = await models.ended(id, 60_000);
+    const build = await models.ended(id, 100_000);
     expect(build).toMatchObject({ status: 'FAILED', error: { code: 'worker-lost' } });
     expect((await models.get(build.release)).status).toBe('FAILED');
   });
@@ -129,7 +129,7 @@ describe('a build whose worker was lost', () => {
   it('is held by one run only, and what another one writes has no effect', async () => {
     const builds = part(BuildRepository);
     const { id } = await start(endless());
-    await models.buildIs(id, ({ status }) => status === 'RUNNING', 60_000);
+    await models.buildIs(id, ({ status }) => status === 'RUNNING', 100_000);
     const rival = { fleet: 'default', id, holder: 'rival' };
     expect(await part(Database).transaction((tx) => builds.take(tx, rival, 1_000))).toBeNull();
     expect(await builds.renew(rival, 1_000, { progress: 0.99, phase: 'stolen', loss: null })).toBe(false);
@@ -150,7 +150,7 @@ describe('a build whose worker is stopped', () => {
       await own.model('pump');
       const source = { kind: 'recordings', artifacts: [digest] };
       const { body } = await own.create('pump', { ...endless(), source });
-      await own.buildIs(body.id, isTraining, 60_000);
+      await own.buildIs(body.id, isTraining, 100_000);
       await first.controlPlane.stop();
       // The same database and data folder, another process life.
       second = new ControlPlane({ config: first.config, logger: silentLogger });
@@ -159,7 +159,7 @@ describe('a build whose worker is stopped', () => {
       await eventually(async () => {
         const build = await builds.get('default', body.id);
         expect(build).toMatchObject({ status: 'RUNNING', phase: 'training', attempts: 2, error: null });
-      }, 60_000);
+      }, 100_000);
       await builds.cancel('default', body.id);
     } finally {
       await second?.stop();
@@ -181,7 +181,7 @@ describe('the limits of a build', () => {
         options: { ...endless().options, ...options },
         source,
       });
-      return await own.ended(body.id, 60_000);
+      return await own.ended(body.id, 100_000);
     } finally {
       await other.stop();
     }

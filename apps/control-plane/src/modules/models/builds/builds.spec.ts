@@ -127,7 +127,7 @@ describe('a variant that breaks the compression contract', () => {
       { family: 'dense-ae', options, source, trainRows: 700 },
       { contract, variants: ['fp32', 'int4', 'int8-dynamic'] },
     );
-    const build = await models.ended(body.id, 60_000);
+    const build = await models.ended(body.id, 100_000);
     expect(build).toMatchObject({ status: 'SUCCEEDED', error: null });
     const release = await models.get(build.release);
     const refused = release.variants.filter(({ offered }) => !offered);
@@ -157,7 +157,7 @@ describe('a graph that was brought along', () => {
     const body = { model: 'pump', import: { artifact, signature, calibration }, variants: ['fp32', 'int8'] };
     const created = await app.request('POST', '/builds', body);
     expect(created.status, JSON.stringify(created.body)).toBe(202);
-    const build = await models.ended(created.body.id, 60_000);
+    const build = await models.ended(created.body.id, 100_000);
     expect(build).toMatchObject({ status: 'SUCCEEDED', error: null });
     const release = await models.get(build.release);
     expect(release).toMatchObject({ status: 'READY', family: 'imported' });
@@ -169,7 +169,7 @@ describe('a graph that was brought along', () => {
     const { digest } = await models.upload('this is no ONNX file');
     const importing = (artifact: string) =>
       app.request('POST', '/builds', { model: 'pump', import: { artifact, signature: payload.signature } });
-    const build = await models.ended((await importing(digest)).body.id, 60_000);
+    const build = await models.ended((await importing(digest)).body.id, 100_000);
     expect(build).toMatchObject({ status: 'FAILED', attempts: 1, error: { code: 'malformed-model' } });
     expect((await importing('ab'.repeat(32))).body.problems).toEqual([
       { path: 'import.artifact', message: expect.stringContaining('no such artifact') },

@@ -80,7 +80,7 @@ const ended = (id: string): Promise<Capture> =>
     const capture = await get(id);
     expect(capture.status).not.toBe('RUNNING');
     return capture;
-  }, 30_000);
+  }, 100_000);
 const typesOf = async (subject: string): Promise<string[]> =>
   (await app.controlPlane.app.get(Database).prisma.event.findMany({ where: { subject }, orderBy: { id: 'asc' } })).map(
     ({ type }) => type,
@@ -121,7 +121,7 @@ describe('a capture', () => {
       const { body } = await app.request('GET', `/datasets/${capture.dataset}`);
       expect(body.status).not.toBe('VALIDATING');
       return body as Dataset;
-    }, 30_000);
+    }, 100_000);
     expect(dataset).toMatchObject({ status: 'READY', capture: id, name: 'Pump, normal', report: { rows: 250 } });
     expect(dataset.report!.files[0]!.channels.map(({ name }) => name)).toEqual(['a', 'b']);
     expect(dataset.report!.files[0]!.rateHz).toBeCloseTo(10);
@@ -145,7 +145,7 @@ describe('a capture', () => {
 
   it('has failed where nothing has arrived', async () => {
     const device = await rawDevice();
-    const { id } = await create([device.id], 60_000);
+    const { id } = await create([device.id], 100_000);
     await device.answer(id, 'REJECTED', 'there is no such pipeline');
     const capture = await ended(id);
     expect(capture).toMatchObject({ status: 'FAILED', dataset: null });
@@ -158,13 +158,13 @@ describe('a capture', () => {
 
   it('can be cancelled, once and again, but not when it has ended', async () => {
     const device = await rawDevice();
-    const { id } = await create([device.id], 60_000);
+    const { id } = await create([device.id], 100_000);
     const cancel = () => app.request('POST', `/captures/${id}/cancel`);
     expect((await cancel()).body).toMatchObject({ status: 'CANCELED', devices: [{ status: 'CANCELED' }] });
     expect((await cancel()).status).toBe(200);
     expect(await openCommands(id)).toBe(0);
     expect(await typesOf(id)).toEqual(['capture.created', 'capture.canceled']);
-    const other = await create([device.id], 60_000);
+    const other = await create([device.id], 100_000);
     await device.answer(other.id, 'FAILED', null);
     await ended(other.id);
     expect((await app.request('POST', `/captures/${other.id}/cancel`)).status).toBe(409);

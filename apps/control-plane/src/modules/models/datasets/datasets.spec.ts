@@ -25,7 +25,7 @@ async function validated(id: string): Promise<Dataset> {
     const dataset = api.datasets.get.response.parse((await app.request('GET', `/datasets/${id}`)).body);
     expect(dataset.status).not.toBe('VALIDATING');
     return dataset;
-  }, 30_000);
+  }, 100_000);
 }
 
 async function made(files: Readonly<Record<string, string | Buffer>>, options: object = {}): Promise<Dataset> {
@@ -113,7 +113,7 @@ describe('training on datasets', () => {
     const { status, body } = await models.create('pump', { source }, { evaluation, variants: ['fp32'] });
     expect(status, JSON.stringify(body)).toBe(202);
     expect((await app.request('DELETE', `/datasets/${training.id}`)).status).toBe(409);
-    const build = await models.ended(body.id, 60_000);
+    const build = await models.ended(body.id, 100_000);
     expect(build).toMatchObject({ status: 'SUCCEEDED', error: null });
     const card = (await app.request('GET', `/releases/${build.release}/card`)).body;
     expect(card.data.trainedOn).toEqual([expect.objectContaining({ name: 'normal.csv' })]);
