@@ -6,6 +6,7 @@ import { bundledRecordings, findRecordings, loadRecording } from '@drover/record
 import { BenchFailedError } from '../harness/bench-failed.ts';
 import type { Measure } from '../harness/bench.ts';
 import { race } from './interleaved.ts';
+import type { Speed } from './interleaved.ts';
 
 interface Network {
   readonly label: string;
@@ -58,7 +59,7 @@ const STUDENT: Goals = { quality: 0.97, size: 0.1 };
 /** One release, and what was measured on it. */
 interface Trial {
   readonly release: BuiltRelease;
-  readonly speeds: ReadonlyMap<string, { readonly ratio: number }>;
+  readonly speeds: ReadonlyMap<string, Speed>;
 }
 
 /**
@@ -170,10 +171,14 @@ function variantMeasures(network: Network, name: string, trials: readonly Trial[
     },
     { metric: `${label} size by fp32`, value: size, unit: 'x', ...atMost(size, goals.size) },
     {
-      metric: `${label} speed by fp32`,
-      value: 1 / ratio,
-      unit: 'x',
-      ...atLeast(1 / ratio, network.large ? goals.speedUp : undefined),
+      metric: `${label} p50`,
+      value: meanTime(trials, name),
+      unit: 'us',
+      peer: { name: 'us fp32', value: meanTime(trials, 'fp32') },
+      ratio,
+      ...(network.large && goals.speedUp !== undefined
+        ? { goal: `${goals.speedUp} x as fast`, ok: 1 / ratio >= goals.speedUp }
+        : {}),
     },
     ...(goals.quality === undefined
       ? []
@@ -208,6 +213,10 @@ function meanOfPairs(
     return variant && fp32 && figure(variant, fp32);
   });
   return mean(values.filter((value) => value !== undefined));
+}
+
+function meanTime(trials: readonly Trial[], name: string): number {
+  return mean(trials.map(({ speeds }) => speeds.get(name)?.p50Us).filter((value) => value !== undefined));
 }
 
 function mean(values: readonly number[]): number {
