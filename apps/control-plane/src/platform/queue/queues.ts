@@ -23,13 +23,18 @@ interface QueueClasses {
 
 const FINISHED_JOBS_KEPT = 200;
 
+// Every queue and every worker has connections of its own to PostgreSQL, a worker one more to listen: few each, because there are
+// several queues and the server has not so many to give.
+const MAX_ADDING_CONNECTIONS = 2;
+const MAX_WORKING_CONNECTIONS = 3;
+
 /** BullMQ, on the database or on Redis. Losing all of it loses nothing: the reconciler derives missing jobs from rows. */
 @Injectable()
 export class Queues {
   readonly #queues = new Map<string, Queue>();
   readonly #workers: Worker[] = [];
   readonly #stopping = new AbortController();
-  readonly #connection: ConnectionOptions;
+  readonly #connections: { readonly adding: ConnectionOptions; readonly working: ConnectionOptions };
   // BullMQ's own default is Redis; a process-wide default would be one for every instance.
   readonly #classes: QueueClasses = { Queue, Worker };
 
@@ -38,16 +43,15 @@ export class Queues {
     private readonly logger: Logger,
   ) {
     if (backend.kind === 'redis') {
-      this.#connection = new Redis(backend.connectionString, { maxRetriesPerRequest: null, lazyConnect: false });
+      const redis = new Redis(backend.connectionString, { maxRetriesPerRequest: null, lazyConnect: false });
+      this.#connections = { adding: redis, working: redis };
     } else {
       this.#classes = withBackend(createPostgresBackend) as unknown as QueueClasses;
       // Its tables live in a schema of their own, which BullMQ migrates itself.
-      this.#connection = {
-        connectionString: backend.connectionString,
-        schema: 'bullmq',
-        migrate: true,
-        max: 6,
-      } as never;
+      const { connectionString } = backend;
+      const pool = (max: number): ConnectionOptions =>
+        ({ connectionString, schema: 'bullmq', migrate: true, max }) as never;
+      this.#connections = { adding: pool(MAX_ADDING_CONNECTIONS), working: pool(MAX_WORKING_CONNECTIONS) };
     }
   }
 
@@ -84,7 +88,7 @@ export class Queues {
         await processor(job.data as JobIds, this.#stopping.signal);
       },
       // A job of a worker that was killed is taken up again after these; it keeps its `jobId` until then.
-      { connection: this.#connection, concurrency, stalledInterval: 5_000, lockDuration: 10_000 },
+      { connection: this.#connections.working, concurrency, stalledInterval: 5_000, lockDuration: 10_000 },
     );
     worker.on('failed', (job, error) =>
       this.logger.warn({ queue, job: job?.name, ids: job?.data as object, err: messageOf(error) }, 'A job failed'),
@@ -99,13 +103,13 @@ export class Queues {
     this.#stopping.abort();
     await Promise.allSettled(this.#workers.map((worker) => worker.close()));
     await Promise.allSettled([...this.#queues.values()].map((queue) => queue.close()));
-    if (this.#connection instanceof Redis) this.#connection.disconnect();
+    if (this.#connections.adding instanceof Redis) this.#connections.adding.disconnect();
   }
 
   #queue(name: string): Queue {
     let queue = this.#queues.get(name);
     if (!queue) {
-      queue = new this.#classes.Queue(name, { connection: this.#connection });
+      queue = new this.#classes.Queue(name, { connection: this.#connections.adding });
       queue.on('error', (error) =>
         this.logger.debug({ queue: name, err: messageOf(error) }, 'The queue is not reachable at the moment'),
       );

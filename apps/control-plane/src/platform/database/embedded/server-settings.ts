@@ -44,7 +44,7 @@ export function serverSettings(machine: Machine, socketFolder: string): Record<s
     synchronous_commit: 'on',
     full_page_writes: 'on',
 
-    max_connections: '60',
+    max_connections: '100',
     shared_buffers: `${sharedBuffersMiB}MB`,
     effective_cache_size: `${cacheMiB}MB`,
     max_wal_size: '2GB',
