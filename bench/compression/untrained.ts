@@ -19,6 +19,9 @@ import { race } from './interleaved.ts';
 const CALIBRATION = 256;
 const PROBES = 256;
 const MOST_INT8_SIZE = 0.3;
+/** What structured pruning leaves. */
+const HALVED = 'half of the neurons';
+const LEAST_PRUNED_SPEED = 1.5;
 
 /**
  * What compression does to a dense autoencoder of a megabyte: sizes, speed in turns with fp32, and how far its scores
@@ -39,7 +42,8 @@ export async function measureUntrained(random: () => number): Promise<Measure[]>
     'int4, blocks of 128': quantizeInt4(model, { blockSize: 128 }),
   };
   const files = Object.entries(variants).map(([name, variant]) => ({ name, model: encodeModel(variant) }));
-  const speeds = await race(files, shape);
+  const halved = autoencoderModel(random, 0.5).spec.model as Uint8Array;
+  const speeds = await race([...files, { name: HALVED, model: halved }], shape);
   const probes = noise(shape, PROBES, random);
   const { score: exact } = await scoreWindows(spec.model, probes);
   const measures: Measure[] = [];
@@ -80,7 +84,18 @@ export async function measureUntrained(random: () => number): Promise<Measure[]>
       },
     );
   }
+  const pruned = speeds.get(HALVED)!;
+  measures.push(against(`autoencoder: ${HALVED} size`, halved.length / 1_000, 'kB', sizeBytes / 1_000), {
+    ...against(`autoencoder: ${HALVED} p50`, pruned.p50Us, 'us', speeds.get('fp32')!.p50Us),
+    ratio: pruned.ratio,
+    goal: `${LEAST_PRUNED_SPEED} x as fast`,
+    ok: 1 / pruned.ratio >= LEAST_PRUNED_SPEED,
+  });
   return [...measures, ...sparseMeasures(model, sizeBytes)];
+}
+
+function against(metric: string, value: number, unit: string, fp32: number): Measure {
+  return { metric, value, unit, peer: { name: `${unit} fp32`, value: fp32 }, ratio: value / fp32 };
 }
 
 function sparseMeasures(model: ValidModel, sizeBytes: number): Measure[] {

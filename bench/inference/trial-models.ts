@@ -47,9 +47,14 @@ const HIDDEN = 128;
 const CODE = 8;
 const ROWS = 500;
 
-/** A dense autoencoder of about a megabyte, 640-128×4-8-128×4-640. Untrained: what it costs does not depend on its weights. */
-export function autoencoderModel(random: () => number): TrialModel {
-  const layers = [WINDOW * CHANNELS, ...filled(4, HIDDEN), CODE, ...filled(4, HIDDEN), WINDOW * CHANNELS];
+/**
+ * A dense autoencoder of about a megabyte, 640-128×4-8-128×4-640. Untrained: what it costs does not depend on its weights.
+ *
+ * @param share of the inner neurons that it has, as if the others had been pruned
+ */
+export function autoencoderModel(random: () => number, share = 1): TrialModel {
+  const hidden = filled(4, HIDDEN * share);
+  const layers = [WINDOW * CHANNELS, ...hidden, CODE * share, ...hidden, WINDOW * CHANNELS];
   const bytes = encodeModel(autoencoderGraph(layers, random).build());
   const channels = Array.from({ length: CHANNELS }, (_, c) => `c${c}`);
   return {
