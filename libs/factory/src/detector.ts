@@ -27,6 +27,8 @@ export interface Family<Options extends object = object> {
   readonly name: string;
   /** One line for a person who chooses. */
   readonly summary: string;
+  /** Every hyperparameter and its default; undefined where that depends on the data. */
+  readonly defaults: { readonly [Name in keyof Required<Options>]: Options[Name] | undefined };
   /**
    * @throws NotEnoughDataError, UnusableDataError, InvalidTrainingOptionsError for data and options that cannot work; the
    *   signal's reason when aborted

@@ -31,7 +31,7 @@ export interface FamilySpec {
   readonly options?: Readonly<Record<string, unknown>>;
 }
 
-/** @throws InvalidTrainingOptionsError for a family that does not exist; as the family's `train` */
+/** @throws InvalidTrainingOptionsError for a family or an option that does not exist; as the family's `train` */
 export async function trainFamily(
   { name, options = {} }: FamilySpec,
   data: TrainingData,
@@ -43,5 +43,23 @@ export async function trainFamily(
       `There is no model family "${name}"; there are ${Object.keys(FAMILIES).join(', ')}.`,
     );
   }
+  refuseUnknown(name, options, family.defaults);
   return family.train(data, options, context);
+}
+
+/** A misspelt option would be as good as none, and nobody would know. */
+function refuseUnknown(name: string, options: Readonly<Record<string, unknown>>, defaults: object): void {
+  for (const [option, given] of Object.entries(options)) {
+    if (!Object.hasOwn(defaults, option)) {
+      const known = Object.keys(defaults).toSorted().join(', ');
+      throw new InvalidTrainingOptionsError(`The family "${name}" has no option "${option}"; it has ${known}.`);
+    }
+    const usual = kindOf((defaults as Readonly<Record<string, unknown>>)[option]);
+    if (given !== undefined && usual !== 'undefined' && kindOf(given) !== usual)
+      throw new InvalidTrainingOptionsError(`${option} must be a ${usual}, not ${JSON.stringify(given)}.`);
+  }
+}
+
+function kindOf(value: unknown): string {
+  return Array.isArray(value) ? 'list' : typeof value;
 }

@@ -73,6 +73,7 @@ export interface TrainedAdaptive {
 export const adaptive: Family<AdaptiveOptions> = {
   name: 'adaptive',
   summary: 'deviation from baselines that follow slow change and hold still during a fault: for machines that drift',
+  defaults: DEFAULT_ADAPTIVE_OPTIONS,
   train: async (data, options, context) => (await trainAdaptive(data, options, context)).detector,
 };
 

@@ -54,6 +54,7 @@ const PER_FURTHER_MEMBER = 0.2;
 export const auto: Family<AutoOptions> = {
   name: 'auto',
   summary: 'trains several families, tries them on held-out rows with made-up faults, and takes the best, saying why',
+  defaults: DEFAULT_AUTO_OPTIONS,
   train: trainAuto,
 };
 

@@ -60,6 +60,7 @@ export interface TrainedMahalanobis {
 export const mahalanobis: Family<MahalanobisOptions> = {
   name: 'mahalanobis',
   summary: 'distance of lightly smoothed channels from their mean: robust, finds lasting shifts, trains at once',
+  defaults: DEFAULT_MAHALANOBIS_OPTIONS,
   train: async (data, options, context) => (await trainMahalanobis(data, options, context)).detector,
 };
 

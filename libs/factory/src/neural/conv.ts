@@ -32,6 +32,7 @@ const STRIDE = 2;
 export const conv: Family<ConvOptions> = {
   name: 'conv',
   summary: 'convolutional autoencoder of longer windows: the large tier, and the teacher of small networks',
+  defaults: DEFAULT_CONV_OPTIONS,
   train({ recordings, window, stride, rateHz, maxGapMs }, partial, context) {
     const options = { ...DEFAULT_CONV_OPTIONS, ...partial };
     refuseImpossibleOptions(options, { channels: options.channels, hidden: options.hidden });

@@ -20,6 +20,7 @@ const MOST_INPUTS = 1_024;
 export const denseAe: Family<DenseAeOptions> = {
   name: 'dense-ae',
   summary: 'dense autoencoder of windows: small and fast, finds relations between channels that are not linear',
+  defaults: DEFAULT_DENSE_AE_OPTIONS,
   train({ recordings, window, stride, rateHz, maxGapMs }, partial, context) {
     const options = { ...DEFAULT_DENSE_AE_OPTIONS, ...partial };
     refuseImpossibleOptions(options, { hidden: options.hidden });

@@ -71,6 +71,7 @@ export type TrainedPca = Omit<TrainedDetector, 'shape'> & {
 export const pca: Family<PcaOptions> = {
   name: 'pca',
   summary: 'principal components of windows (T² and Q): small, fast, good where channels move together',
+  defaults: DEFAULT_PCA_OPTIONS,
   train({ recordings, window, stride, rateHz, maxGapMs }, options) {
     const channels = channelsOf(recordings).length;
     const shape = { window: window ?? usualWindow(channels), stride, rateHz, maxGapMs };

@@ -4,12 +4,11 @@ import type { Family, TrainedDetector } from '../detector.ts';
 import { InvalidTrainingOptionsError } from '../errors.ts';
 import { value } from '../value/train-value.ts';
 import { TAIL_DEFAULTS } from './tail-prior.ts';
-import { shape } from './train-shape.ts';
+import { SHAPE_DEFAULTS, shape } from './train-shape.ts';
 import type { ShapeOptions } from './train-shape.ts';
 
-export interface SeriesOptions extends Omit<ShapeOptions, 'limit'> {
-  readonly limit?: number;
-}
+/** As of shape; the threshold is that of both together. */
+export type SeriesOptions = ShapeOptions;
 
 /** Evidence is a mean over the signals, and two seldom say the same by chance: less is needed than of one. */
 export const SERIES_THRESHOLD = 2.15;
@@ -18,6 +17,7 @@ export const SERIES_THRESHOLD = 2.15;
 export const series: Family<SeriesOptions> = {
   name: 'series',
   summary: 'shape and value together, by running tail probabilities: for single series',
+  defaults: { ...SHAPE_DEFAULTS, threshold: SERIES_THRESHOLD },
   async train(data, { threshold = SERIES_THRESHOLD, ...options }, context) {
     const parts = [await shape.train(data, options, context), await value.train(data, {}, context)];
     return combineDetectors(parts, 'series', combineTailPolicies(parts, threshold));

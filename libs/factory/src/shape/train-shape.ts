@@ -22,6 +22,9 @@ export interface ShapeOptions {
 }
 
 export const DEFAULT_SHAPE_OPTIONS: ShapeOptions = { limit: 20, threshold: 2.4 };
+const BY_DATA = { span: undefined, trainingSamples: undefined, memorySamples: undefined };
+/** All names, also of options that the data decides on. */
+export const SHAPE_DEFAULTS = { ...BY_DATA, ...DEFAULT_SHAPE_OPTIONS };
 
 /** Channels × span × series samples: what a run goes through. More takes longer than 100 µs. */
 const MOST_PRODUCTS = 40_000;
@@ -40,6 +43,7 @@ const FEWEST_SPANS = 4;
 export const shape: Family<ShapeOptions> = {
   name: 'shape',
   summary: 'distance to the nearest shapes of the past, with a rolling memory: strong on single, recurring series',
+  defaults: SHAPE_DEFAULTS,
   train(data, partial) {
     const options = { ...DEFAULT_SHAPE_OPTIONS, ...partial };
     const channels = channelsOf(data.recordings).length;

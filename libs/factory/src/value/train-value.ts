@@ -24,6 +24,7 @@ const FEWEST_WINDOWS = 20;
 export const value: Family<ValueOptions> = {
   name: 'value',
   summary: 'the plain value, or the largest deviation of several: finds what was never so high or so low',
+  defaults: DEFAULT_VALUE_OPTIONS,
   train({ recordings, stride, rateHz, maxGapMs }, partial) {
     const options = { ...DEFAULT_VALUE_OPTIONS, ...partial };
     if (!(options.threshold > 0)) throw new InvalidTrainingOptionsError('threshold must be positive.');

@@ -64,6 +64,7 @@ export interface TrainedVar {
 export const vectorAutoregression: Family<VarOptions> = {
   name: 'var',
   summary: 'errors of a linear forecast of all channels from their past: finds changed dynamics and relations',
+  defaults: DEFAULT_VAR_OPTIONS,
   train: async (data, options, context) => (await trainVar(data, options, context)).detector,
 };
 
