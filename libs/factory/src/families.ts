@@ -60,6 +60,6 @@ function refuseUnknown(name: string, options: Readonly<Record<string, unknown>>,
   }
 }
 
-function kindOf(value: unknown): string {
-  return Array.isArray(value) ? 'list' : typeof value;
+function kindOf(option: unknown): string {
+  return Array.isArray(option) ? 'list' : typeof option;
 }
