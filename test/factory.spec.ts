@@ -324,7 +324,7 @@ describe('a capture', () => {
     expect(dataset.report!.files[0]!.rateHz).toBeCloseTo(RATE_HZ, 0);
     const release = await testbed.built({
       model: 'captured',
-      training: { source: { kind: 'datasets', datasets: [dataset.id] } },
+      training: { family: 'pca', source: { kind: 'datasets', datasets: [dataset.id] } },
     });
     const { payload } = await client.call(api.releases.manifest, params(release));
     expect(payload.signature.channels).toHaveLength(6);

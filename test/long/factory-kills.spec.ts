@@ -61,7 +61,7 @@ describe('kill -9 of the control plane', () => {
     await testbed.controlPlane.start();
     const next = await testbed.built({
       model: 'killed',
-      training: { source: { kind: 'datasets', datasets: [dataset] } },
+      training: { family: 'pca', source: { kind: 'datasets', datasets: [dataset] } },
     });
     expect(next.version).toBe(3);
     expect(await buildOf(id)).toMatchObject({ status: 'CANCELED', attempts: 1 });

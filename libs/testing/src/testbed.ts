@@ -97,8 +97,8 @@ export class Testbed {
   }
 
   /**
-   * Trains a release of the bundled recordings and waits until it is READY. Another `window` makes other artifacts of the same
-   * recordings.
+   * Trains a release of the bundled recordings, of the quickest family, and waits until it is READY. Another `window` makes other
+   * artifacts of the same recordings.
    */
   async release(
     options: { readonly model?: string; readonly fleet?: string; readonly window?: number } = {},
