@@ -9,11 +9,11 @@ export type ThreadMessage =
 
 /** The thread says that its input cannot work; trying again is of no use. `reason` is the code of the error in the thread. */
 export class ThreadRefusedError extends CallerError {
-  constructor(
-    readonly reason: string,
-    message: string,
-  ) {
+  readonly reason: string;
+
+  constructor(reason: string, message: string) {
     super(message);
+    this.reason = reason;
   }
 }
 /** The thread needed more memory than it may have. */
