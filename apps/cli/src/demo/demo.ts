@@ -21,7 +21,7 @@ export const HOST_PIPELINE = 'host';
 const HOST_ROWS = 70;
 const HOST_WINDOW = 4;
 /** The large tier, which also teaches: the only family from which every kind of variant can be made. Trained shortly. */
-const NEURAL: DemoTraining = { family: 'conv', seed: 2, options: { epochs: 24, maxWindows: 800 } };
+const NEURAL: DemoTraining = { family: 'conv', seed: 2, window: 16, options: { epochs: 24, maxWindows: 800 } };
 /** After a pass, until what it found has surely arrived. */
 const SETTLE_MS = 2_500;
 
