@@ -7,13 +7,14 @@ import { newestOf, refuseStill, shapeOf, trainingRows } from '../mahalanobis/tra
 import type { TrainingRows } from '../mahalanobis/training-rows.ts';
 import { addMoments, driftOf, fitWhitening, momentsOf, smallestScales } from '../mahalanobis/whitening.ts';
 import type { Whitening } from '../mahalanobis/whitening.ts';
-import { quantile } from '../quantile.ts';
 import { buildAdaptiveGraph } from './adaptive-graph.ts';
 import type { AdaptiveModel } from './adaptive-graph.ts';
 import { deviationsFromBaseline, largestDeviations } from './follow.ts';
+import { smoothedDetector, unitOf } from '../mahalanobis/smoothed-detector.ts';
+import type { DecisionOptions } from '../mahalanobis/smoothed-detector.ts';
 import type { Following } from './follow.ts';
 
-export interface AdaptiveOptions {
+export interface AdaptiveOptions extends DecisionOptions {
   /** Weights of the newest row in the smoothed channels: a fast and a slow look. */
   readonly rates: readonly number[];
   /** Rows of training in one time constant of the baselines; the time constant is clamped to `fastest` and `slowest`. */
@@ -29,10 +30,6 @@ export interface AdaptiveOptions {
   readonly drift: number;
   readonly limit: number;
   readonly folds: number;
-  readonly unitQuantile: number;
-  readonly margin: number;
-  readonly releaseRatio: number;
-  readonly minLength: number;
   readonly maxContamination: number;
   readonly maxRows: number;
 }
@@ -103,8 +100,7 @@ export async function trainAdaptive(
     frozenShare: options.frozenShare,
   };
   const fit = fitRobustly(rows, following, options);
-  const held = fit.heldOut.filter((_, n) => fit.normal[n]);
-  const unit = Math.max(quantile(held, options.unitQuantile), Number.MIN_VALUE);
+  const unit = unitOf(fit, options);
   const model = {
     window: shape.window,
     newest: newestOf(shape),
@@ -114,28 +110,16 @@ export async function trainAdaptive(
     whitening: fit.whitening,
     unit,
   };
-  const detector: TrainedDetector = {
+  const detector = smoothedDetector({
     family: 'adaptive',
     graph: buildAdaptiveGraph(model),
     shape,
-    policy: {
-      kind: 'threshold',
-      threshold: options.margin,
-      releaseRatio: options.releaseRatio,
-      minLength: options.minLength,
-    },
-    warmup: 0,
-    stateReset: 'never',
-    trainedOn: rows.windows,
+    rows,
     normal: fit.normal,
-    constantChannels: [...fit.scale.inverse.keys()].filter((c) => fit.scale.inverse[c] === 0),
-    summary: {
-      windows: rows.count,
-      setAside: fit.normal.filter((normal) => !normal).length,
-      timeConstant: Math.round(1 / following.rate),
-      options,
-    },
-  };
+    inverseScale: fit.scale.inverse,
+    options,
+    summary: { timeConstant: Math.round(1 / following.rate) },
+  });
   return { detector, model, rows };
 }
 

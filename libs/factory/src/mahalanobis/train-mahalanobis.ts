@@ -1,7 +1,6 @@
 import type { Family, TrainedDetector, TrainingContext, TrainingData } from '../detector.ts';
 import { InvalidTrainingOptionsError } from '../errors.ts';
 import { blocksOf, bulkOf } from '../held-out.ts';
-import { quantile } from '../quantile.ts';
 import { buildMahalanobisGraph, distances } from './mahalanobis-graph.ts';
 import type { MahalanobisModel } from './mahalanobis-graph.ts';
 import { firstNormal, fitScale, scaleRows, smoothRows } from './smoothing.ts';
@@ -9,9 +8,11 @@ import type { ChannelScale } from './smoothing.ts';
 import { newestOf, refuseStill, shapeOf, trainingRows } from './training-rows.ts';
 import type { TrainingRows } from './training-rows.ts';
 import { addMoments, driftOf, fitWhitening, momentsOf, smallestScales } from './whitening.ts';
+import { smoothedDetector, unitOf } from './smoothed-detector.ts';
+import type { DecisionOptions } from './smoothed-detector.ts';
 import type { Moments, Whitening } from './whitening.ts';
 
-export interface MahalanobisOptions {
+export interface MahalanobisOptions extends DecisionOptions {
   /** Weight of the newest row in a smoothed channel, in (0, 1]; 1 is no smoothing. */
   readonly rate: number;
   /** Widening of slow channels: the variance times 1 + drift / effective samples. */
@@ -20,12 +21,6 @@ export interface MahalanobisOptions {
   readonly limit: number;
   /** Blocks of time for cross-validation. */
   readonly folds: number;
-  /** Quantile of the held-out distances that becomes a score of 1. */
-  readonly unitQuantile: number;
-  /** Alarm threshold, in units of that quantile. */
-  readonly margin: number;
-  readonly releaseRatio: number;
-  readonly minLength: number;
   /** Largest share of rows that may be set aside as abnormal. */
   readonly maxContamination: number;
   /** Of longer recordings, pieces are trained on. */
@@ -86,13 +81,7 @@ export async function trainMahalanobis(
   const rows = await trainingRows(data, shape, options.maxRows);
   context?.signal?.throwIfAborted();
   const fit = fitRobustly(rows, options);
-  const unit = Math.max(
-    quantile(
-      fit.heldOut.filter((_, n) => fit.normal[n]),
-      options.unitQuantile,
-    ),
-    Number.MIN_VALUE,
-  );
+  const unit = unitOf(fit, options);
   const model = {
     window: shape.window,
     newest: newestOf(shape),
@@ -102,28 +91,16 @@ export async function trainMahalanobis(
     whitening: fit.whitening,
     unit,
   };
-  const detector: TrainedDetector = {
+  const detector = smoothedDetector({
     family: 'mahalanobis',
     graph: buildMahalanobisGraph(model),
     shape,
-    policy: {
-      kind: 'threshold',
-      threshold: options.margin,
-      releaseRatio: options.releaseRatio,
-      minLength: options.minLength,
-    },
-    warmup: 0,
-    stateReset: 'never',
-    trainedOn: rows.windows,
+    rows,
     normal: fit.normal,
-    constantChannels: [...fit.scale.inverse.keys()].filter((c) => fit.scale.inverse[c] === 0),
-    summary: {
-      windows: rows.count,
-      setAside: fit.normal.filter((normal) => !normal).length,
-      widening: Array.from(fit.widening, (variance) => Number(Math.sqrt(variance).toFixed(2))),
-      options,
-    },
-  };
+    inverseScale: fit.scale.inverse,
+    options,
+    summary: { widening: Array.from(fit.widening, (variance) => Number(Math.sqrt(variance).toFixed(2))) },
+  });
   return { detector, model, rows, heldOut: fit.heldOut.map((distance) => distance / unit) };
 }
 

@@ -8,14 +8,15 @@ import { refuseStill, trainingRows } from '../mahalanobis/training-rows.ts';
 import type { TrainingRows } from '../mahalanobis/training-rows.ts';
 import { addMoments, driftOf, fitWhitening, momentsOf, smallestScales } from '../mahalanobis/whitening.ts';
 import type { Whitening } from '../mahalanobis/whitening.ts';
-import { quantile } from '../quantile.ts';
 import type { WindowSet, WindowShape } from '../window-set.ts';
 import { fitAutoregression, forecastErrors } from './autoregression.ts';
 import type { Autoregression } from './autoregression.ts';
 import { buildVarGraph } from './var-graph.ts';
+import { smoothedDetector, unitOf } from '../mahalanobis/smoothed-detector.ts';
+import type { DecisionOptions } from '../mahalanobis/smoothed-detector.ts';
 import type { VarModel } from './var-graph.ts';
 
-export interface VarOptions {
+export interface VarOptions extends DecisionOptions {
   /** Rows of the past that the forecast is made of. */
   readonly lags: number;
   /** Ridge, in units of a channel's variance. */
@@ -26,10 +27,6 @@ export interface VarOptions {
   readonly drift: number;
   readonly limit: number;
   readonly folds: number;
-  readonly unitQuantile: number;
-  readonly margin: number;
-  readonly releaseRatio: number;
-  readonly minLength: number;
   readonly maxContamination: number;
   readonly maxRows: number;
 }
@@ -85,32 +82,19 @@ export async function trainVar(
   const rows = await trainingRows(data, shape, options.maxRows);
   context?.signal?.throwIfAborted();
   const fit = fitRobustly(rows, { newest, lags }, options);
-  const held = fit.heldOut.filter((_, n) => fit.normal[n]);
-  const unit = Math.max(quantile(held, options.unitQuantile), Number.MIN_VALUE);
+  const unit = unitOf(fit, options);
   const { scale, regression, whitening } = fit;
   const model = { window: shape.window, newest, scale, regression, rate: options.rate, whitening, unit };
-  const detector: TrainedDetector = {
+  const detector = smoothedDetector({
     family: 'var',
     graph: buildVarGraph(model),
     shape,
-    policy: {
-      kind: 'threshold',
-      threshold: options.margin,
-      releaseRatio: options.releaseRatio,
-      minLength: options.minLength,
-    },
-    warmup: 0,
-    stateReset: 'never',
-    trainedOn: rows.windows,
+    rows,
     normal: fit.normal,
-    constantChannels: [...scale.inverse.keys()].filter((c) => scale.inverse[c] === 0),
-    summary: {
-      windows: rows.count,
-      setAside: fit.normal.filter((normal) => !normal).length,
-      lags,
-      options,
-    },
-  };
+    inverseScale: scale.inverse,
+    options,
+    summary: { lags },
+  });
   return { detector, model, rows };
 }
 
