@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { ScoreLines, backtestFile } from '@drover/factory';
 import type { BacktestDetector, FileBacktest, TrainRows } from '@drover/factory';
@@ -13,7 +13,7 @@ import { csvFiles } from './csv-files.ts';
 import { addReadingOptions, positive, readingOf, wholeNumber } from './reading-flags.ts';
 import type { ReadingFlags } from './reading-flags.ts';
 import { releaseDetector } from './release-detector.ts';
-import { ScoresFile } from './scores-file.ts';
+import { ScoresFile, partialPath } from './scores-file.ts';
 import { addTrainingOptions, familyOf } from './training-flags.ts';
 import type { TrainingFlags } from './training-flags.ts';
 
@@ -91,6 +91,7 @@ async function runBacktests(flags: Flags, signal: AbortSignal): Promise<void> {
   checkFlags(flags);
   const inputs = await csvFiles(flags.input);
   const outputs = outputsFor(inputs, flags);
+  await refuseInputs(inputs, outputs);
   const detector = flags.release === undefined ? undefined : await releaseDetector(flags.release, flags.variant, flags);
   const files: FileSummary[] = [];
   const failures: FieldProblem[] = [];
@@ -142,9 +143,24 @@ function outputsFor(inputs: readonly string[], { output, outputDir }: Flags): (s
   // Files of one name from different folders keep these folders.
   const root = names.size === paths.length ? undefined : commonFolder(paths);
   const outputs = paths.map((path) => join(outputDir, root === undefined ? basename(path) : relative(root, path)));
-  const overwritten = outputs.find((path) => paths.includes(resolve(path)));
-  if (overwritten !== undefined) throw new InvalidInputError(`${overwritten} is an input: give another --output-dir.`);
   return outputs;
+}
+
+/**
+ * Neither the output nor what is written on the way to it may be a recording, whatever links lead there: it would be gone.
+ *
+ * @throws InvalidInputError
+ */
+async function refuseInputs(inputs: readonly string[], outputs: readonly (string | undefined)[]): Promise<void> {
+  const recordings = new Set(await Promise.all(inputs.map((input) => realpath(input))));
+  for (const output of outputs) {
+    if (output === undefined || output === '-') continue;
+    for (const path of [output, partialPath(output)]) {
+      const written = await realpath(path).catch(() => undefined);
+      if (written === undefined || !recordings.has(written)) continue;
+      throw new InvalidInputError(`${path} is an input and would be overwritten: write to another place.`);
+    }
+  }
 }
 
 function commonFolder(paths: readonly string[]): string {

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { modelCardSchema } from '@drover/contracts';
@@ -186,6 +186,31 @@ describe('drover backtest', () => {
     await Promise.all([rm(output, { recursive: true }), rm(flat)]);
   });
 
+  it('refuses to write over a recording, by whatever name it is reached', async () => {
+    const recording = join(folder, 'own', 'pump.csv');
+    await mkdir(join(recording, '..'));
+    await copyFile(faults[0]!, recording);
+    const partial = join(folder, 'own', 'scores.csv.part');
+    await copyFile(faults[0]!, partial);
+    await symlink(join(folder, 'own'), join(folder, 'link'));
+    await symlink(recording, join(folder, 'own', 'link.csv'));
+    const before = await readFile(recording);
+    const train = ['--family', 'pca', '--train-rows', '250', '--input'];
+    for (const args of [
+      [recording, '--output', recording],
+      [recording, '--output', join(folder, 'link', 'pump.csv')],
+      [recording, '--output', join(folder, 'own', 'link.csv')],
+      [recording, '--output-dir', join(folder, 'own')],
+      [recording, '--output-dir', join(folder, 'link')],
+      [partial, '--output', join(folder, 'own', 'scores.csv')],
+    ]) {
+      await expect(drover('backtest', ...train, ...args)).rejects.toThrow(/is an input and would be overwritten/);
+    }
+    expect((await readFile(recording)).equals(before)).toBe(true);
+    expect((await readFile(partial)).equals(before)).toBe(true);
+    await Promise.all([rm(join(folder, 'own'), { recursive: true }), rm(join(folder, 'link'))]);
+  });
+
   it('refuses an artifact that is not what the manifest names', async () => {
     const broken = join(folder, 'broken');
     await mkdir(join(broken, 'artifacts'), { recursive: true });
@@ -206,6 +231,9 @@ describe('drover backtest', () => {
     ['a limit of nothing', ['--train-rows', '10', '--train-max', '5']],
     ['no rows', ['--train-rows', '0']],
     ['a number that is none', ['--train-rows', 'many']],
+    ['windows of nothing', ['--train-rows', '100', '--window', '0']],
+    ['steps of nothing', ['--train-rows', '100', '--stride', '0']],
+    ['a seed that is none', ['--train-rows', '100', '--seed', '99999999999']],
     ['two outputs', ['--train-rows', '10', '--output', 'a', '--output-dir', 'b']],
     ['one output for two inputs', ['--train-rows', '10', '--output', 'a', '--input', 'x.csv', 'y.csv']],
     ['scores and summary in one place', ['--train-rows', '10', '--output', '-', '--json']],

@@ -8,6 +8,11 @@ export class OutputUnwritableError extends OperationError {}
 
 const FLUSH_CHARACTERS = 256 * 1024;
 
+/** Where a file is written until it is whole. */
+export function partialPath(path: string): string {
+  return `${path}.part`;
+}
+
 /**
  * A text file that is either whole or not there: written beside its place and moved there at the end. What is no regular
  * file (a pipe, `/dev/null`) is written directly.
@@ -30,7 +35,7 @@ export class ScoresFile {
     if (path === '-') return new ScoresFile(path, path, null);
     try {
       const known = await stat(path).catch(() => undefined);
-      const partial = known === undefined || known.isFile() ? `${path}.part` : path;
+      const partial = known === undefined || known.isFile() ? partialPath(path) : path;
       return new ScoresFile(path, partial, await open(partial, 'w'));
     } catch (cause) {
       throw new OutputUnwritableError(`Cannot write ${path}: ${messageOf(cause)}`, { cause });

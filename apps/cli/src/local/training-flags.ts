@@ -20,9 +20,27 @@ export function addTrainingOptions(command: Command): Command {
   return command
     .option('--family <name>', `model family: ${names}`, 'auto')
     .option('--option <name=value>', 'a hyperparameter of the family; may be given several times', collectOption)
-    .option('--window <samples>', 'samples per window (default: the family decides)', wholeNumber)
-    .option('--stride <samples>', 'samples from one window to the next (default: 1)', wholeNumber)
-    .option('--seed <number>', 'the same data and seed give the same model', wholeNumber, 1);
+    .option('--window <samples>', 'samples per window (default: the family decides)', samples)
+    .option('--stride <samples>', 'samples from one window to the next (default: 1)', samples)
+    .option('--seed <number>', 'the same data and seed give the same model', seed, 1);
+}
+
+/** As the control plane's API has it. */
+const MOST_SAMPLES = 1024;
+const LARGEST_SEED = 2 ** 31 - 1;
+
+/** @throws InvalidInputError */
+function samples(text: string): number {
+  const value = wholeNumber(text);
+  if (value < 1 || value > MOST_SAMPLES) throw new InvalidInputError(`"${text}" must be 1 to ${MOST_SAMPLES} samples.`);
+  return value;
+}
+
+/** @throws InvalidInputError */
+function seed(text: string): number {
+  const value = wholeNumber(text);
+  if (value > LARGEST_SEED) throw new InvalidInputError(`"${text}" must be at most ${LARGEST_SEED}.`);
+  return value;
 }
 
 export function familyOf({ family, option = {} }: TrainingFlags): FamilySpec {
