@@ -146,6 +146,15 @@ describe('drover builds', () => {
     await expect(drover('builds', 'train', '--model', 'pump')).rejects.toThrow(/either --datasets or --artifacts/);
   });
 
+  it('tells which families there are, and sends nothing, for one that does not exist', async () => {
+    const train = drover('builds', 'train', '--model', 'pump', '--datasets', 'dat_1', '--family', 'magic');
+    await expect(train).rejects.toMatchObject({
+      fault: 'caller',
+      problems: [{ path: 'training.family', message: expect.stringContaining('"pca"') as string }],
+    });
+    expect(seen).toEqual([]);
+  });
+
   it('watches until the build ends, and fails with it', async () => {
     const route = 'GET /api/v1/builds/bld_1';
     answers[route] = [

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { openAsBlob } from 'node:fs';
 import { extname } from 'node:path';
+import { InvalidInputError } from '@drover/runtime';
 import type { Command } from 'commander';
 import { addConnectionOptions, connect } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
@@ -13,7 +14,7 @@ export function addArtifactCommands(artifacts: Command): void {
   addConnectionOptions(
     artifacts.command('upload').description('Store a file by its SHA-256').argument('<file>'),
   ).action(async (file: string, options: ConnectionOptions) => {
-    const bytes = await openAsBlob(file);
+    const bytes = await blobOf(file);
     const artifact = await connect(options).upload(
       bytes.stream() as ReadableStream<Uint8Array>,
       MEDIA_TYPES[extname(file)] ?? 'application/octet-stream',
@@ -35,4 +36,13 @@ export function addArtifactCommands(artifacts: Command): void {
         : `${bytes.length} bytes in ${file}\n`,
     );
   });
+}
+
+/** @throws InvalidInputError */
+async function blobOf(file: string): Promise<Blob> {
+  try {
+    return await openAsBlob(file);
+  } catch (cause) {
+    throw new InvalidInputError(`The file ${file} does not exist, or cannot be read.`, { cause });
+  }
 }

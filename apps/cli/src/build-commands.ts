@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { DroverClient } from '@drover/client';
 import { api } from '@drover/contracts';
 import type { Build, BuildRequest } from '@drover/contracts';
-import { InvalidInputError, OperationError } from '@drover/runtime';
+import { InvalidInputError, OperationError, problemsOf } from '@drover/runtime';
 import type { Command } from 'commander';
 import { addConnectionOptions, connect } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
@@ -63,7 +63,7 @@ function requestOf(flags: TrainFlags): BuildRequest {
     throw new InvalidInputError('Give either --datasets or --artifacts to train on.');
   }
   const { trainRows, window, stride, variants } = flags;
-  return api.builds.create.body.parse({
+  const request = api.builds.create.body.safeParse({
     model,
     training: {
       family,
@@ -77,6 +77,8 @@ function requestOf(flags: TrainFlags): BuildRequest {
     evaluation: { datasets: evalDatasets, artifacts: evalArtifacts },
     variants,
   });
+  if (request.success) return request.data;
+  throw new InvalidInputError('The build cannot be made.', { problems: problemsOf(request.error) });
 }
 
 /** One line whenever something has changed. @throws BuildNotSucceededError */

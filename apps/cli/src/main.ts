@@ -13,7 +13,6 @@ const VERSION = '0.1.0';
 const program = new Command('drover')
   .description('Rolls machine-learning models out to fleets of small computers and sees what they do there.')
   .version(VERSION)
-  .showHelpAfterError()
   .addHelpText('after', '\nSet DROVER_API_URL and DROVER_API_KEY; every command takes --help and --json.');
 
 program.addCommand(demoCommand());
@@ -40,6 +39,15 @@ for (const command of apiCommands()) {
   ADDITIONS[command.name()]?.(command);
   program.addCommand(command);
 }
+
+/** Also of commands that were added whole, which take nothing over: what was typed wrongly is the caller's, so it ends with 2. */
+function endAsCaller(command: Command): void {
+  command
+    .showHelpAfterError('(--help tells what there is)')
+    .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
+  for (const part of command.commands) endAsCaller(part);
+}
+endAsCaller(program);
 
 try {
   await program.parseAsync();
