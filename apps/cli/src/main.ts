@@ -1,4 +1,5 @@
 import { DroverError, messageOf } from '@drover/runtime';
+import type { FieldProblem } from '@drover/runtime';
 import { Command } from 'commander';
 import { apiCommands } from './api-commands.ts';
 import { addArtifactCommands } from './artifact-commands.ts';
@@ -49,12 +50,17 @@ function endAsCaller(command: Command): void {
 }
 endAsCaller(program);
 
+/** Those that the message itself does not tell already. */
+function problemsBeside({ message, problems }: DroverError): readonly FieldProblem[] {
+  return problems.every((problem) => message.includes(problem.message)) ? [] : problems;
+}
+
 try {
   await program.parseAsync();
 } catch (error) {
   process.stderr.write(`drover: ${messageOf(error)}\n`);
   if (error instanceof DroverError) {
-    for (const problem of error.problems)
+    for (const problem of problemsBeside(error))
       process.stderr.write(`  ${problem.path === '' ? '(input)' : problem.path}: ${problem.message}\n`);
   } else if (error instanceof Error) process.stderr.write(`${error.stack}\n`);
   process.exitCode = error instanceof DroverError && error.fault === 'caller' ? 2 : 1;

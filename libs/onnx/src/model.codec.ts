@@ -30,9 +30,19 @@ export function decodeModel(bytes: Uint8Array, limits: Partial<DecodeLimits> = {
   if (bytes.length === 0) throw new MalformedModelError('The model is empty (0 bytes).');
   // A plain view: Buffer would make every byte field a Buffer.
   const plain = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const model = decodeMessage(modelSchema, plain, all) as unknown as ModelProto;
+  const model = decodeProto(plain, all);
   validateModel(model);
   return model;
+}
+
+/** Where a file of another kind was given, a field and a wire type alone would tell nobody. */
+function decodeProto(bytes: Uint8Array, limits: DecodeLimits): ModelProto {
+  try {
+    return decodeMessage(modelSchema, bytes, limits) as unknown as ModelProto;
+  } catch (cause) {
+    if (!(cause instanceof MalformedModelError)) throw cause;
+    throw new MalformedModelError(`This is no ONNX model, or a damaged one: ${cause.message}`, { cause });
+  }
 }
 
 /** Deterministic: equal models give equal bytes. @throws as `validateModel`: what is written can be read again */

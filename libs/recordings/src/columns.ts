@@ -38,6 +38,8 @@ const LABEL_NAMES = [
   'changepoint',
 ];
 const ANOMALY_NAMES = new Set(LABEL_NAMES.filter((name) => name !== 'changepoint'));
+/** As many names as a message lists. */
+const SHOWN_NAMES = 12;
 /** A running number would be a feature that only says how late it is. */
 const ROW_NUMBER_NAMES = new Set(['', 'index', 'row', 'row_id', 'id', 'unnamed: 0']);
 
@@ -97,7 +99,7 @@ function labelColumns(names: readonly string[], named: readonly string[]): numbe
   const lower = names.map((name) => name.toLowerCase());
   const columns = named.map((name) => {
     const column = names.indexOf(name);
-    if (column < 0) throw new InvalidRecordingError(`There is no column "${name}" for the labels`);
+    if (column < 0) throw noColumn(names, name, ' for the labels');
     return column;
   });
   for (const name of LABEL_NAMES) {
@@ -115,7 +117,7 @@ function timeColumn(
 ): number | null {
   if (choice.timestamp !== undefined) {
     const column = names.indexOf(choice.timestamp);
-    if (column < 0) throw new InvalidRecordingError(`There is no column "${choice.timestamp}" for the time`);
+    if (column < 0) throw noColumn(names, choice.timestamp, ' for the time');
     return column;
   }
   const first = (column: number): string =>
@@ -143,9 +145,16 @@ function namedChannels(
 ): number[] {
   return wanted.map((name) => {
     const column = names.indexOf(name);
-    if (column < 0) throw new InvalidRecordingError(`There is no column "${name}"`);
+    if (column < 0) throw noColumn(names, name);
     if (!isFree(column))
       throw new InvalidRecordingError(`Column "${name}" is a time or a label and cannot be a channel`);
     return column;
   });
+}
+
+/** Names those that there are: most often the one that was meant is spelled otherwise, or the delimiter is wrong. */
+function noColumn(names: readonly string[], name: string, purpose = ''): InvalidRecordingError {
+  const shown = names.slice(0, SHOWN_NAMES).map((one) => `"${one}"`);
+  const rest = names.length > SHOWN_NAMES ? ` and ${names.length - SHOWN_NAMES} more` : '';
+  return new InvalidRecordingError(`There is no column "${name}"${purpose}; there are ${shown.join(', ')}${rest}`);
 }

@@ -29,7 +29,7 @@ export async function sniffDelimiter(path: string): Promise<string> {
   if (head.includes(0)) throw new InvalidRecordingError(`${path} is not a text file in UTF-8`);
   const text = head.toString('utf8').replace(/^\uFEFF/, '');
   const header = text.split(/\r?\n|\r/).find((line) => line.trim() !== '');
-  if (header === undefined) throw new InvalidRecordingError(`${path} is empty`);
+  if (header === undefined) throw new InvalidRecordingError('The file is empty');
   const bare = header.replaceAll(/"[^"]*"/g, '');
   const counts = DELIMITERS.map((delimiter) => bare.split(delimiter).length - 1);
   return DELIMITERS[counts.indexOf(Math.max(...counts))]!;

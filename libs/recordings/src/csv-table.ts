@@ -60,7 +60,7 @@ export async function openTable(path: string, options: RecordingOptions = {}): P
   try {
     const begun = await readAtLeast(records, columnRows + 1);
     const [header, ...rows] = begun;
-    if (header === undefined) throw new InvalidRecordingError(`${path} is empty`);
+    if (header === undefined) throw new InvalidRecordingError('The file is empty');
     const names = header.map((name) => name.trim());
     const sample = rows.slice(0, columnRows);
     const columns = chooseColumns(names, sample, { ...options, timeOptional: rateHz !== undefined });

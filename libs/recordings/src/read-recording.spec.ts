@@ -160,7 +160,12 @@ describe('reading a recording', () => {
     ['a time beyond all calendars', 'time,a\n1,1\n1e300,2', {}, /Row 2, column "time": "1e300" is not a time/],
     ['a bad time', 'time,a\n2020-01-01,1\n2020-02-31,1', {}, /Row 2, column "time": "2020-02-31" is not a time/],
     ['a bad label', 'time,a,label\n2020-01-01,1,maybe', {}, /Row 1, column "label"/],
-    ['an unknown time column', 'time,a\n2020-01-01,1', { timestamp: 'when' }, /There is no column "when"/],
+    [
+      'an unknown time column',
+      'time,a\n2020-01-01,1',
+      { timestamp: 'when' },
+      /There is no column "when" for the time; there are "time", "a"$/,
+    ],
   ])('refuses %s', async (_, content, options, message) => {
     await expect(loadRecording(await file(content), options)).rejects.toThrow(message);
   });

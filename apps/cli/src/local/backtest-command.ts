@@ -2,7 +2,7 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { ScoreLines, backtestFile } from '@drover/factory';
 import type { BacktestDetector, FileBacktest, TrainRows } from '@drover/factory';
-import { CallerError, InvalidInputError } from '@drover/runtime';
+import { CallerError, InvalidInputError, messageOf } from '@drover/runtime';
 import type { FieldProblem } from '@drover/runtime';
 import { Command } from 'commander';
 import { addConnectionOptions } from '../connection.ts';
@@ -96,7 +96,7 @@ async function runBacktests(flags: Flags, signal: AbortSignal): Promise<void> {
   const files: FileSummary[] = [];
   const failures: FieldProblem[] = [];
   for (const [i, input] of inputs.entries()) {
-    if (flags.outputDir !== undefined) await mkdir(dirname(outputs[i]!), { recursive: true });
+    if (flags.outputDir !== undefined) await makeFolder(dirname(outputs[i]!));
     try {
       files.push(await backtest(input, outputs[i], detector ?? trainingOf(flags, signal), flags, signal));
     } catch (error) {
@@ -160,6 +160,15 @@ async function refuseInputs(inputs: readonly string[], outputs: readonly (string
       if (written === undefined || !recordings.has(written)) continue;
       throw new InvalidInputError(`${path} is an input and would be overwritten: write to another place.`);
     }
+  }
+}
+
+/** @throws InvalidInputError where a file is in its place, or it may not be made */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true });
+  } catch (cause) {
+    throw new InvalidInputError(`The folder ${path} cannot be made: ${messageOf(cause)}`, { cause });
   }
 }
 

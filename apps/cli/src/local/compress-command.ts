@@ -101,7 +101,7 @@ async function readModel(path: string): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {
-    throw new InvalidInputError(`Cannot read ${path}: ${messageOf(cause)}`, { cause });
+    throw new InvalidInputError(`The file ${path} does not exist, or cannot be read.`, { cause });
   }
 }
 
