@@ -98,6 +98,55 @@ const CASES: Readonly<Record<string, readonly [said: RegExp, model: () => Uint8A
     /MiB/,
     () => bomb((g, x) => g.node('Tile', [x, g.initializer('times', int64([1, 2 ** 30, 1]))])),
   ],
+  'as many numbers as the data says': [
+    /Range .* cannot be told before it runs/,
+    () =>
+      bomb((g, x) => {
+        const most = g.node('ReduceMax', [x], { keepdims: 0 });
+        const limit = g.node('Add', [most, g.initializer('many', float32([5e9], []))]);
+        return g.node('Range', [g.initializer('from', float32([0], [])), limit, g.initializer('by', float32([1], []))]);
+      }),
+  ],
+  'a window repeated as often as the data says': [
+    /Tile .* cannot be told before it runs/,
+    () =>
+      bomb((g, x) => {
+        const most = g.node('ReduceMax', [x], { axes: [0, 1], keepdims: 0 });
+        const three = g.node('Slice', [most, g.initializer('begin', int64([0])), g.initializer('end', int64([3]))]);
+        return g.node('Tile', [x, g.node('Cast', [three], { to: DataType.INT64 })]);
+      }),
+  ],
+  'a loop': [
+    /Loop "for ever" runs cannot be told/,
+    () =>
+      changed(({ graph }) => {
+        const node = nodeProto('Loop', ['', '', 'score'], ['looped']);
+        node.name = 'for ever';
+        graph.node.push(node);
+      }),
+  ],
+  'a large weight that many operators pack': [
+    /each operator prepares its own/,
+    () =>
+      bomb((g) => {
+        const weight = g.node('ConstantOfShape', [g.initializer('shape', int64([4096, 4096]))]);
+        const first = g.node('ConstantOfShape', [g.initializer('row', int64([1, 4096]))]);
+        return Array.from({ length: 40 }).reduce<string>((y) => g.node('MatMul', [y, weight]), first);
+      }),
+  ],
+  'a run of hours': [
+    /multiplications; 1e\+11 are allowed/,
+    () =>
+      bomb((g, x) => {
+        const most = g.node('ReduceMax', [x], { keepdims: 0 });
+        const large = g.node('Expand', [most, g.initializer('size', int64([6000, 6000]))]);
+        return g.node('MatMul', [large, large]);
+      }),
+  ],
+  'numbers that are drawn': [
+    /RandomUniform .* cannot be told before it runs/,
+    () => bomb((g) => g.node('RandomUniform', [], { shape: [6000, 6000] })),
+  ],
   'a number that is none among the weights': [
     /no numbers|positive|finite|threshold/i,
     () =>
