@@ -1,6 +1,9 @@
 /** Plain text tables for terminals. */
 
 const MAX_CELL = 60;
+/** Enough of a SHA-256 to tell two apart; `--json` has all of it. */
+const DIGEST = /^[0-9a-f]{64}$/;
+const SHOWN_DIGITS = 12;
 
 /** Rows of objects as an aligned table. Columns that hold objects or are empty everywhere are left out. */
 export function formatRows(rows: readonly Record<string, unknown>[]): string {
@@ -8,7 +11,7 @@ export function formatRows(rows: readonly Record<string, unknown>[]): string {
   const columns = Object.keys(rows[0]!).filter((key) => rows.some((row) => isShown(row[key])));
   return formatTable(
     columns,
-    rows.map((row) => columns.map((column) => cell(row[column]))),
+    rows.map((row) => columns.map((column, i) => cell(row[column], i === 0))),
   );
 }
 
@@ -38,7 +41,13 @@ function isShown(value: unknown): boolean {
   return value !== undefined && value !== null && (typeof value !== 'object' || Array.isArray(value));
 }
 
-function cell(value: unknown): string {
+/** @param isName of the row: shown whole, for it is what the next command wants */
+function cell(value: unknown, isName: boolean): string {
+  if (typeof value === 'number') return String(Number.isInteger(value) ? value : Number(value.toPrecision(6)));
+  if (typeof value === 'string') {
+    if (isName) return value;
+    if (DIGEST.test(value)) return `${value.slice(0, SHOWN_DIGITS)}…`;
+  }
   const text = Array.isArray(value) ? value.map(itemText).join(',') : String(value ?? '-');
   return text.length > MAX_CELL ? `${text.slice(0, MAX_CELL - 1)}…` : text;
 }
