@@ -6,6 +6,8 @@ import { defineConfig } from 'vitest/config';
 const conditions = ['source', ...defaultServerConditions];
 const common = { resolve: { conditions }, ssr: { resolve: { conditions } } };
 const never = ['**/node_modules/**', '**/dist/**'];
+/** One PostgreSQL for all files that need one. */
+const globalSetup = ['apps/control-plane/src/platform/database/test-postgres.setup.ts'];
 
 export default defineConfig({
   test: {
@@ -14,9 +16,9 @@ export default defineConfig({
         ...common,
         test: {
           name: 'unit',
-          globalSetup: ['apps/control-plane/src/platform/database/test-postgres.setup.ts'],
+          globalSetup,
           include: ['{apps,libs,bench,tools}/**/*.spec.ts'],
-          exclude: never,
+          exclude: [...never, '**/*.long.spec.ts'],
           pool: 'forks',
           // Most tests wait for a database, a broker or a process more than they compute.
           maxWorkers: '100%',
@@ -42,7 +44,8 @@ export default defineConfig({
         ...common,
         test: {
           name: 'long',
-          include: ['test/long/**/*.spec.ts'],
+          globalSetup,
+          include: ['test/long/**/*.spec.ts', '{apps,libs}/**/*.long.spec.ts'],
           exclude: never,
           pool: 'forks',
           fileParallelism: false,
