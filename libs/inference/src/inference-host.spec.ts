@@ -2,16 +2,13 @@ import { rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deserialize, serialize } from 'node:v8';
-import { BroadcastChannel } from 'node:worker_threads';
 import { zstdCompressSync } from 'node:zlib';
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { DetectorSignature } from '@drover/detection';
+import { describe, expect, it, vi } from 'vitest';
 import type { PathState } from './detection-path.ts';
 import {
   DetectorContractError,
   DetectorInUseError,
   GoldenMismatchError,
-  InferenceWorkerLostError,
   InvalidGraphError,
   ModelDamagedError,
   ModelSizeError,
@@ -20,95 +17,25 @@ import {
   UnknownDetectorError,
   UnknownPipelineError,
 } from './errors.ts';
-import { InferenceHost } from './inference-host.ts';
-import type { AnomalyNews, FaultNews, InferenceHostOptions } from './inference-host.ts';
-import { sampleDetector, sampleSignature } from './sample-detector.fixture.ts';
-import type { SampleDetectorOptions } from './sample-detector.fixture.ts';
-import type { DetectorSpec, PipelineStats } from './worker-messages.ts';
+import {
+  PIPE,
+  deaths,
+  host,
+  idle,
+  news,
+  oddsBelow,
+  pause,
+  push,
+  serve,
+  spec,
+  start,
+  starts,
+  stats,
+  useInferenceHost,
+} from './inference-host.fixture.ts';
+import { sampleSignature } from './sample-detector.fixture.ts';
 
-const DEATH = 'drover-inference-death';
-const PIPE = 'pump';
-
-let host: InferenceHost;
-let news: AnomalyNews[];
-let faults: FaultNews[];
-let stats: PipelineStats[];
-let deaths: string[];
-
-async function start(options: Partial<InferenceHostOptions> = {}): Promise<void> {
-  host = new InferenceHost({
-    listener: {
-      onAnomaly: (one) => news.push(one),
-      onFault: (fault) => faults.push(fault),
-      onStats: (one) => stats.push(one),
-      onWorkerLost: (reason) => deaths.push(reason),
-    },
-    statsIntervalMs: 50,
-    ...options,
-  });
-  await host.start();
-}
-
-function spec(
-  key: string,
-  signature: DetectorSignature = sampleSignature({ window: 1 }),
-  model: SampleDetectorOptions = {},
-): DetectorSpec {
-  return {
-    key,
-    model: sampleDetector({ window: signature.window, channels: signature.channels.length, ...model }),
-    signature,
-    policy: { kind: 'threshold', threshold: 10, releaseRatio: 1, minLength: 1 },
-    providers: ['cpu'],
-  };
-}
-
-async function serve(detector: DetectorSpec): Promise<void> {
-  await host.addPipeline({ name: PIPE, channels: ['a', 'b'] });
-  await host.prepare(PIPE, detector);
-  await host.activate(PIPE, detector.key);
-}
-
-/** The n-th sample is a spike where n is odd: each has to become an anomaly of its own. */
-function push(n: number): void {
-  const value = n % 2 === 1 ? 9 : 1;
-  expect(host.push(PIPE, n * 1_000, [value, value])).toBe(true);
-}
-
-async function idle(): Promise<void> {
-  await vi.waitFor(() => expect(host.queueOf(PIPE).pending).toBe(0), { timeout: 10_000 });
-  // The last one taken may still be running; a snapshot is made after it.
-  await host.snapshot(PIPE);
-}
-
-/** Start times of all anomalies, each counted once per id. */
-function starts(): number[] {
-  const byId = new Map(news.map(({ update }) => [update.anomaly.id, update.anomaly.startedAt]));
-  return [...byId.values()].map((ms) => ms / 1_000).toSorted((a, b) => a - b);
-}
-
-function oddsBelow(end: number): number[] {
-  return Array.from({ length: Math.floor(end / 2) }, (_, i) => i * 2 + 1);
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-function kill(): void {
-  const channel = new BroadcastChannel(DEATH);
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- no window
-  channel.postMessage('now');
-  channel.close();
-}
-
-beforeEach(() => {
-  news = [];
-  faults = [];
-  stats = [];
-  deaths = [];
-});
-afterEach(() => host.stop());
+useInferenceHost();
 
 describe('inference in its worker', () => {
   it('unpacks a packed model, again in a new worker, and refuses one that is damaged', async () => {
@@ -324,98 +251,5 @@ describe('inference in its worker', () => {
     push(2);
     await idle();
     expect(news.at(-1)!.update).toMatchObject({ change: 'closed', anomaly: { id: opened.id, revision: 2 } });
-  });
-});
-
-describe('a worker that goes away', () => {
-  const workerUrl = new URL('./mortal-worker.fixture.ts', import.meta.url);
-
-  it('comes back with its detectors; no sample is lost and no anomaly repeated', async () => {
-    await start({ workerUrl });
-    await serve(spec('v1'));
-    await host.prepare(PIPE, spec('v2'));
-    let n = 0;
-    for (let round = 0; round < 3; round += 1) {
-      for (let i = 0; i < 60; i += 1) push((n += 1));
-      if (round === 0) await idle();
-      await pause(round * 2);
-      kill();
-      for (let i = 0; i < 60; i += 1) push((n += 1));
-      await vi.waitFor(() => expect(deaths).toHaveLength(round + 1), { timeout: 10_000 });
-      push((n += 1));
-      push((n += 1));
-      await idle();
-    }
-    expect(starts()).toEqual(oddsBelow(n + 1));
-    expect(faults).toEqual([]);
-    await host.activate(PIPE, 'v2');
-    expect((await host.stats(PIPE))!.key).toBe('v2');
-  });
-
-  it('goes on with an open anomaly and a model’s state', async () => {
-    const stateful = spec('v1', sampleSignature({ window: 1, stateReset: 'never' }), { stateful: true });
-    const run = async (dies: boolean): Promise<unknown> => {
-      news = [];
-      deaths = [];
-      await start({ workerUrl });
-      await serve(stateful);
-      // Always far above the level that follows, so that an anomaly is open.
-      for (let n = 0; n < 5; n += 1) host.push(PIPE, n * 1_000, [9 * 2 ** n, 0]);
-      await idle();
-      if (dies) {
-        kill();
-        await vi.waitFor(() => expect(deaths).toHaveLength(1), { timeout: 10_000 });
-      }
-      for (let n = 5; n < 20; n += 1) host.push(PIPE, n * 1_000, [0, 0]);
-      await idle();
-      await host.stop();
-      return news.map(({ update }) => ({ ...update, anomaly: { ...update.anomaly, id: '' } }));
-    };
-    const undisturbed = await run(false);
-    expect(undisturbed).toMatchObject([{ change: 'opened' }, { change: 'closed', anomaly: { windows: 10 } }]);
-    expect(await run(true)).toEqual(undisturbed);
-  });
-
-  it('fails the requests that were under way, and answers those that come while it starts', async () => {
-    await start({ workerUrl });
-    await serve(spec('v1'));
-    await host.prepare(PIPE, spec('v2'));
-    const measuring = host.benchmark(PIPE, 'v2', { runs: 1_000_000 });
-    const failure = expect(measuring).rejects.toThrow(InferenceWorkerLostError);
-    await pause(20);
-    kill();
-    await failure;
-    expect((await host.stats(PIPE))!.key).toBe('v1');
-  });
-
-  it('can be recycled under load', async () => {
-    await start();
-    await serve(spec('v1'));
-    let n = 0;
-    for (let round = 0; round < 2; round += 1) {
-      for (let i = 0; i < 60; i += 1) push((n += 1));
-      const recycling = host.recycle();
-      for (let i = 0; i < 60; i += 1) push((n += 1));
-      await recycling;
-    }
-    await idle();
-    expect(starts()).toEqual(oddsBelow(n + 1));
-    expect(deaths).toEqual([]);
-  });
-
-  it('is not waited for in vain when it cannot even start', async () => {
-    await start();
-    const broken = new InferenceHost({
-      listener: { onAnomaly: () => undefined },
-      workerUrl: new URL('./no-such-worker.ts', import.meta.url),
-    });
-    await expect(broken.start()).rejects.toThrow(InferenceWorkerLostError);
-  });
-
-  it('answers nothing after it was stopped', async () => {
-    await start();
-    await serve(spec('v1'));
-    await host.stop();
-    await expect(host.stats(PIPE)).rejects.toThrow('Inference was stopped');
   });
 });
