@@ -1,5 +1,5 @@
 import type { FleetEvent } from '@drover/contracts';
-import { messageOf, sleep } from '@drover/runtime';
+import { messageOf } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import { Inject, Injectable } from '@nestjs/common';
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
@@ -11,6 +11,7 @@ import { EventOutbox } from '../../platform/events/event-outbox.ts';
 import { EventReader } from '../../platform/events/event-reader.ts';
 import { LOGGER } from '../../platform/platform.module.ts';
 import { Queues } from '../../platform/queue/queues.ts';
+import { reconcileEvery } from '../../platform/queue/reconcile.ts';
 import { ExecutionRepository } from './execution.repository.ts';
 import { ADVANCE_JOB, DISPATCH_JOB, ROLLOUT_QUEUE, RolloutEngine, executionEvent } from './rollout-engine.ts';
 import { RolloutRepository } from './rollout.repository.ts';
@@ -57,9 +58,7 @@ export class RolloutProcessor implements OnApplicationBootstrap, BeforeApplicati
   /** Wakes a rollout as soon as one of its executions has ended; reacts to devices that were replaced. */
   async #follow(): Promise<void> {
     const { signal } = this.#stopping;
-    // What happened before is the reconciler's.
-    const from = await this.reader.end().catch(() => ({ tx: '0', id: '0' }));
-    for await (const events of followEvents(this.reader, this.listener, from, { signal, logger: this.logger })) {
+    for await (const events of followEvents(this.reader, this.listener, 'end', { signal, logger: this.logger })) {
       try {
         await this.#take(events);
       } catch (error) {
@@ -86,16 +85,14 @@ export class RolloutProcessor implements OnApplicationBootstrap, BeforeApplicati
     for (const { fleet, id } of await this.rollouts.running()) await this.engine.wake(fleet, id);
   }
 
-  async #reconcile(): Promise<void> {
+  #reconcile(): Promise<void> {
     const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      try {
-        await this.reconcile();
-      } catch (error) {
-        this.logger.warn({ err: messageOf(error) }, 'Rollouts could not be reconciled; trying again');
-      }
-      await sleep(this.config.queue.DROVER_RECONCILE_EVERY, signal).catch(() => undefined);
-    }
+    const once = (): Promise<void> => this.reconcile();
+    return reconcileEvery(this.config.queue.DROVER_RECONCILE_EVERY, once, {
+      what: 'Rollouts',
+      signal,
+      logger: this.logger,
+    });
   }
 
   async #endOverdue(): Promise<void> {

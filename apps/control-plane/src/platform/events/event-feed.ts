@@ -12,18 +12,18 @@ const POLL_MS = 1_000;
 const nobodyWaits = (): void => undefined;
 
 /**
- * Follows the event stream from a position: all events in commit order, then those to come, until the signal aborts. Waits out
- * a database that is away.
+ * Follows the event stream from a position: all events in commit order, then those to come, until the signal aborts; from `end`
+ * only those to come. Waits out a database that is away.
  */
 export async function* followEvents(
   reader: EventReader,
   listener: NoticeListener,
-  from: EventPosition,
+  from: EventPosition | 'end',
   options: { readonly fleet?: string; readonly signal: AbortSignal; readonly logger: Logger },
 ): AsyncGenerator<FleetEvent[]> {
   const { fleet, signal, logger } = options;
   const backoff = new Backoff(100, 5_000);
-  let position = from;
+  let position = from === 'end' ? undefined : from;
   let wake: () => void = nobodyWaits;
   let noticed = false;
   const end = listener.on(EVENTS_CHANNEL, () => {
@@ -37,6 +37,7 @@ export async function* followEvents(
       noticed = false;
       let events: FleetEvent[];
       try {
+        position ??= await reader.end();
         events = await reader.read(position, PAGE, fleet);
         backoff.reset();
       } catch (error) {

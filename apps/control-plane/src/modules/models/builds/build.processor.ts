@@ -1,4 +1,3 @@
-import { messageOf, sleep } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import { Inject, Injectable } from '@nestjs/common';
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
@@ -8,6 +7,7 @@ import { followEvents } from '../../../platform/events/event-feed.ts';
 import { EventReader } from '../../../platform/events/event-reader.ts';
 import { LOGGER } from '../../../platform/platform.module.ts';
 import { Queues } from '../../../platform/queue/queues.ts';
+import { reconcileEvery } from '../../../platform/queue/reconcile.ts';
 import { BuildRepository } from './build.repository.ts';
 import { BuildRunner } from './build-runner.service.ts';
 import { BUILD_JOB, BUILD_QUEUE, BuildService } from './build.service.ts';
@@ -46,22 +46,21 @@ export class BuildProcessor implements OnApplicationBootstrap, BeforeApplication
   /** Ends what was cancelled, in whichever process that was asked for. A late one is found with the next renewal of the lease. */
   async #follow(): Promise<void> {
     const { signal } = this.#stopping;
-    const from = await this.reader.end().catch(() => ({ tx: '0', id: '0' }));
-    for await (const events of followEvents(this.reader, this.listener, from, { signal, logger: this.logger })) {
+    for await (const events of followEvents(this.reader, this.listener, 'end', { signal, logger: this.logger })) {
       for (const { type, fleet, subject } of events) if (type === 'build.canceled') this.runner.cancel(fleet, subject);
     }
   }
 
   /** A build whose job was lost, with the queue or with a worker, is asked for again. */
-  async #reconcile(): Promise<void> {
+  #reconcile(): Promise<void> {
     const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      try {
-        for (const { fleet, id } of await this.builds.waiting()) await this.service.enqueue(fleet, id);
-      } catch (error) {
-        this.logger.debug({ err: messageOf(error) }, 'Builds could not be reconciled; trying again');
-      }
-      await sleep(this.config.queue.DROVER_RECONCILE_EVERY, signal).catch(() => undefined);
-    }
+    const once = async (): Promise<void> => {
+      for (const { fleet, id } of await this.builds.waiting()) await this.service.enqueue(fleet, id);
+    };
+    return reconcileEvery(this.config.queue.DROVER_RECONCILE_EVERY, once, {
+      what: 'Builds',
+      signal,
+      logger: this.logger,
+    });
   }
 }

@@ -1,4 +1,3 @@
-import { messageOf, sleep } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import { Inject, Injectable } from '@nestjs/common';
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
@@ -8,6 +7,7 @@ import { followEvents } from '../../../platform/events/event-feed.ts';
 import { EventReader } from '../../../platform/events/event-reader.ts';
 import { LOGGER } from '../../../platform/platform.module.ts';
 import { Queues } from '../../../platform/queue/queues.ts';
+import { reconcileEvery } from '../../../platform/queue/reconcile.ts';
 import { CaptureAdvance } from './capture-advance.service.ts';
 import { CaptureRepository } from './capture.repository.ts';
 import { ADVANCE_CAPTURE_JOB, CAPTURE_QUEUE, CaptureService } from './capture.service.ts';
@@ -48,8 +48,7 @@ export class CaptureProcessor implements OnApplicationBootstrap, BeforeApplicati
   /** What is missed here, the reconciler finds. */
   async #follow(): Promise<void> {
     const { signal } = this.#stopping;
-    const from = await this.reader.end().catch(() => ({ tx: '0', id: '0' }));
-    for await (const events of followEvents(this.reader, this.listener, from, { signal, logger: this.logger })) {
+    for await (const events of followEvents(this.reader, this.listener, 'end', { signal, logger: this.logger })) {
       for (const { type, fleet, data } of events) {
         if (type !== 'device.command-finished' || data.type !== 'capture') continue;
         await this.service.wake(fleet, String(data.command)).catch(() => undefined);
@@ -57,15 +56,15 @@ export class CaptureProcessor implements OnApplicationBootstrap, BeforeApplicati
     }
   }
 
-  async #reconcile(): Promise<void> {
+  #reconcile(): Promise<void> {
     const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      try {
-        for (const { fleet, id } of await this.captures.running()) await this.service.wake(fleet, id);
-      } catch (error) {
-        this.logger.debug({ err: messageOf(error) }, 'Captures could not be reconciled; trying again');
-      }
-      await sleep(this.config.queue.DROVER_RECONCILE_EVERY, signal).catch(() => undefined);
-    }
+    const once = async (): Promise<void> => {
+      for (const { fleet, id } of await this.captures.running()) await this.service.wake(fleet, id);
+    };
+    return reconcileEvery(this.config.queue.DROVER_RECONCILE_EVERY, once, {
+      what: 'Captures',
+      signal,
+      logger: this.logger,
+    });
   }
 }

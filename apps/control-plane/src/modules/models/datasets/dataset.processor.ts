@@ -1,5 +1,5 @@
 import type { Dataset, DatasetReport } from '@drover/contracts';
-import { DroverError, messageOf, sleep } from '@drover/runtime';
+import { DroverError, messageOf } from '@drover/runtime';
 import type { Logger } from '@drover/runtime';
 import { Inject, Injectable } from '@nestjs/common';
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
@@ -9,6 +9,7 @@ import { EventOutbox } from '../../../platform/events/event-outbox.ts';
 import { Metrics } from '../../../platform/metrics.ts';
 import { LOGGER } from '../../../platform/platform.module.ts';
 import { Queues } from '../../../platform/queue/queues.ts';
+import { reconcileEvery } from '../../../platform/queue/reconcile.ts';
 import { ArtifactStore } from '../../../platform/storage/artifact-store.ts';
 import { ThreadRefusedError, runThread } from '../../../platform/threads/thread-job.ts';
 import { DatasetRepository } from './dataset.repository.ts';
@@ -101,16 +102,16 @@ export class DatasetProcessor implements OnApplicationBootstrap, BeforeApplicati
   }
 
   /** Derives missing jobs from rows. */
-  async #reconcile(): Promise<void> {
+  #reconcile(): Promise<void> {
     const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      try {
-        for (const { fleet, id } of await this.datasets.validating()) await this.service.enqueue(fleet, id);
-      } catch (error) {
-        this.logger.debug({ err: messageOf(error) }, 'Datasets could not be reconciled; trying again');
-      }
-      await sleep(this.config.queue.DROVER_RECONCILE_EVERY, signal).catch(() => undefined);
-    }
+    const once = async (): Promise<void> => {
+      for (const { fleet, id } of await this.datasets.validating()) await this.service.enqueue(fleet, id);
+    };
+    return reconcileEvery(this.config.queue.DROVER_RECONCILE_EVERY, once, {
+      what: 'Datasets',
+      signal,
+      logger: this.logger,
+    });
   }
 }
 
